@@ -1,0 +1,67 @@
+# `make` alone lists the targets. Extra arguments go through ARGS:  make test ARGS="-k sharding"
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
+JS     := tests/integration/js
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:  # lint comes before the tests, also with -j
+.PHONY: help setup demo run test lint check bench clean js
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev ## set up .venv with everything that tests and lint need
+	@:
+
+demo: $(VENV)/.run ## the hub on a simulated exchange: needs no network once set up
+	@$(PY) app.py --simulate $(ARGS)
+
+run: $(VENV)/.run ## the hub on the live exchange
+	@$(PY) app.py $(ARGS)
+
+test: setup js ## all tests; what can't run here is named at the start and in the summary
+	@for tool in chromium chromedriver nginx; do \
+		PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || echo "skipped: tests that need $$tool, which is not installed"; \
+	done
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+check: lint test ## lint, types, tests
+
+bench: setup ## the benchmarks of docs/benchmarks.md
+	@$(PY) -m benchmarks $(ARGS)
+
+clean: ## remove .venv, node_modules and caches
+	@rm -rf $(VENV) $(JS)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps: the demo needs no test tools. A .venv that can't be used (half made, older Python) is made anew.
+$(VENV)/.run: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed; $(PYTHON) is: $$($(PYTHON) --version 2>/dev/null || echo missing). Try: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) lacks venv or ensurepip. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Setting up $(VENV) …"; $(PYTHON) -m venv --clear $(VENV); }
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+js:
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
+		echo "skipped: tests of the JavaScript client, because Node.js or npm is not installed"; \
+	elif ! $(MAKE) -s --no-print-directory $(JS)/node_modules/.stamp; then \
+		echo "skipped: tests of the JavaScript client, because npm could not install it"; test "$$CI" != true; fi
+
+$(JS)/node_modules/.stamp: $(JS)/package.json
+	@cd $(JS) && npm install --no-package-lock --no-audit --no-fund --silent
+	@touch $@

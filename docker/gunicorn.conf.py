@@ -1,0 +1,34 @@
+"""gunicorn's settings for the hub:  gunicorn -c docker/gunicorn.conf.py wsgi:app"""
+
+import os
+import sys
+
+from hub.config import SettingsError, load
+
+try:
+    _settings = load([], os.environ).settings
+except SettingsError as error:
+    print(f"The settings can't be used:\n{error}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+bind = f"{_host}:{_settings.port}"
+loglevel = _settings.log_level.lower()
+worker_class = "hub.gunicorn_worker.EventletWorker"
+workers = 1  # named here so that WEB_CONCURRENCY does not reach it; the worker class refuses more
+worker_connections = 20_000  # a WebSocket holds one; gunicorn's own 1,000 would starve /health
+keepalive = 75  # longer than a proxy keeps its connections, and the time that a request's head may take
+timeout = 30  # a loop that is stuck for so long is killed and started again
+graceful_timeout = 7  # from SIGTERM to the end in less than 8 s
+
+# On a read-only root there is no place for a control socket, and with one worker nothing to control by it.
+control_socket_disable = True
+# The sign of life goes to memory: a slow disk must not look like a stuck worker.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def nworkers_changed(server, new_value, old_value):
+    """Undo SIGTTIN: a second worker would be a second hub."""
+    if old_value and new_value > 1:
+        server.log.warning("The hub runs in one process: it stays at 1 worker.")
+        server.num_workers = 1

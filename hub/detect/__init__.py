@@ -1,0 +1,1 @@
+"""Verdicts on what the book holds: volume spikes, the hub's health."""

@@ -1,0 +1,79 @@
+"""The hub's verdict on itself. Pure: computed from the ages of data, never from "the thread is alive"."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from hub.model import HealthStatus
+
+STARTING_SECONDS = 60.0  # a hub without prices is excused this long
+LOW_COVERAGE_PERCENT = 80.0
+HIGH_ERROR_RATIO = 0.05
+ERROR_WINDOW_SECONDS = 60.0
+
+
+class ErrorWindow:
+    """Messages and errors of the last minute, from totals that are sampled now and then."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int, int]] = deque()
+
+    def sample(self, now: float, messages_total: int, errors_total: int) -> None:
+        """Note the totals at ``now`` (monotonic seconds); samples that are too old to matter are dropped."""
+        self._samples.append((now, messages_total, errors_total))
+        while len(self._samples) > 2 and self._samples[1][0] <= now - ERROR_WINDOW_SECONDS:
+            self._samples.popleft()
+
+    def rates(self) -> tuple[float, float]:
+        """Return (errors as a part of the messages, 0–1; messages a second) over the window; zeros at first."""
+        if len(self._samples) < 2:
+            return 0.0, 0.0
+        (then, messages_then, errors_then), (now, messages, errors) = self._samples[0], self._samples[-1]
+        received, failed = messages - messages_then, errors - errors_then
+        ratio = min(1.0, failed / received) if received else float(failed > 0)
+        return ratio, received / (now - then) if now > then else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthInput:
+    """What the verdict needs. ``catalogue_problem`` says why there is no (fresh) product list, if so.
+
+    ``was_covered``: it has had its prices before, and so is not starting any more.
+    """
+
+    uptime_seconds: float
+    total_connections: int
+    connected_connections: int
+    total_products: int
+    active_products: int
+    error_ratio: float
+    catalogue_problem: str | None
+    was_covered: bool = False
+
+
+def coverage_percentage(active: int, total: int) -> float:
+    """Return the active part of all products, 0–100; 0 where there are none."""
+    return round(100.0 * active / total, 2) if total else 0.0
+
+
+def verdict(seen: HealthInput) -> tuple[HealthStatus, list[str]]:
+    """Return the status and, in words, every reason why it is not ``healthy``."""
+    reasons = []
+    coverage = coverage_percentage(seen.active_products, seen.total_products)
+    if seen.catalogue_problem:
+        reasons.append(seen.catalogue_problem)
+    if seen.total_connections and not seen.connected_connections:
+        reasons.append(f"none of {seen.total_connections} connections is up")
+    if not seen.total_products and not seen.catalogue_problem:
+        reasons.append("no product is watched")
+    if seen.total_products and coverage < LOW_COVERAGE_PERCENT:
+        reasons.append(f"only {seen.active_products} of {seen.total_products} products are covered ({coverage:g} %)")
+    if seen.error_ratio > HIGH_ERROR_RATIO:
+        reasons.append(f"{100 * seen.error_ratio:.1f} % errors among the messages of the last minute")
+    without_prices = not seen.connected_connections or coverage < LOW_COVERAGE_PERCENT
+    if without_prices and seen.uptime_seconds < STARTING_SECONDS and not seen.was_covered:
+        return HealthStatus.STARTING, reasons
+    if not seen.connected_connections:
+        return HealthStatus.CRITICAL, reasons
+    return (HealthStatus.WARNING if reasons else HealthStatus.HEALTHY), reasons

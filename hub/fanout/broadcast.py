@@ -1,0 +1,122 @@
+"""The seam: events in, each made ready once, gathered for a moment, offered to every client."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from hub.fanout.batch import Batch, Message
+
+MAX_GATHERED = 10_000  # past it, whoever publishes flushes: nothing is dropped and nothing grows
+log = logging.getLogger(__name__)
+
+
+class Client(Protocol):
+    """Where a batch goes: an owner of one client's socket."""
+
+    def offer(self, batch: Batch) -> bool:
+        """Queue a batch without waiting; False if the client is gone, or has too much waiting."""
+
+    def cut(self) -> None:
+        """End the client at once. Idempotent."""
+
+
+class Fanout:
+    """Sends every event to every client, in the order in which it was published.
+
+    An idle hub sends at once; after a flush, what comes within ``flush_seconds`` leaves together.
+    """
+
+    def __init__(self, flush_seconds: float) -> None:
+        self._flush_seconds = flush_seconds
+        self._clients: dict[str, Client] = {}
+        self._gathered: list[Message] = []
+        self._lock = threading.Lock()  # keeps a client's snapshot and the flow after it free of holes and repeats
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fanout", daemon=True)
+        self.messages_total = 0
+
+    def start(self) -> None:
+        """Start the flushing thread."""
+        self._thread.start()
+
+    def stop(self, timeout_seconds: float = 1.0) -> None:
+        """Send what is gathered and end the thread. Idempotent."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+        self.flush()
+
+    @property
+    def client_count(self) -> int:
+        """How many clients get events."""
+        return len(self._clients)
+
+    def add(self, client_id: str, client: Client, snapshot: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        """Send ``snapshot()`` to a new client as (event, payload) pairs, then everything published from now on."""
+        with self._lock:
+            gone = self._flush()  # it is older than the snapshot
+            messages = [Message(event, payload) for event, payload in snapshot()]
+            if not messages or client.offer(Batch(messages)):
+                self._clients[client_id] = client
+        self._end(gone)
+
+    def remove(self, client_id: str) -> None:
+        """Forget a client. Idempotent."""
+        self._clients.pop(client_id, None)
+
+    def publish(self, event: str, payload: str) -> None:
+        """Send an event to every client; ``payload`` is the text of one JSON value. Does not wait."""
+        self.messages_total += 1
+        if not self._clients:
+            return
+        message = Message(event, payload)
+        with self._lock:
+            self._gathered.append(message)
+        if len(self._gathered) >= MAX_GATHERED:
+            self.flush()
+        elif not self._wake.is_set():
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Offer what is gathered to every client."""
+        with self._lock:
+            gone = self._flush()
+        self._end(gone)
+
+    def _flush(self) -> list[Client]:
+        """Do so with the lock held; return the clients that are given up: they are told outside of it."""
+        messages, self._gathered = self._gathered, []
+        if not messages:
+            return []
+        batch = Batch(messages)
+        gone = [client_id for client_id, client in self._clients.items() if not _offered(client, batch)]
+        return [self._clients.pop(client_id) for client_id in gone]
+
+    @staticmethod
+    def _end(gone: Iterable[Client]) -> None:
+        for client in gone:
+            client.cut()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            try:
+                self.flush()
+            except Exception:
+                log.exception("bug in a flush; the events of it are lost")
+            if self._flush_seconds:
+                self._stop.wait(self._flush_seconds)
+
+
+def _offered(client: Client, batch: Batch) -> bool:
+    try:
+        return client.offer(batch)
+    except Exception:
+        log.exception("bug in a client's queue; it is given up")
+        return False

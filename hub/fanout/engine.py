@@ -1,0 +1,184 @@
+"""The Engine.IO server with clients of our own: bounded, and written to by one writer each.
+
+What this changes of ``python-engineio`` (pinned with it):
+- a polling answer holds at most 16 packets: clients drop the connection over one that holds more;
+- a ``Batch`` is one entry of a client's queue, and leaves a WebSocket in one write;
+- what waits for a client is bounded in bytes; a client that does not read is cut off, its raw socket closed;
+- permessage-deflate is refused: a compressor a client, and the door for bombs.
+
+Engine.IO's own packets (ping, close) go through the same queue, so that nothing cuts a partial write in two.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any
+
+import engineio
+import socketio
+from engineio import packet, payload, socket
+
+from hub import green
+from hub.fanout.batch import Batch, Frames
+from hub.logs import Cooldown
+
+MAX_POLLING_PACKETS = payload.Payload.max_decode_packets
+CLOSE_SERVICE_RESTART = 1012
+log = logging.getLogger(__name__)
+_warn = Cooldown(log)
+
+
+class _WriterSocket:
+    """The accepted WebSocket as the client's one writer sees it: finished frames pass through untouched."""
+
+    def __init__(self, ws: Any, client: ClientSocket) -> None:
+        self._ws = ws
+        self._client = client
+
+    def send(self, data: str | bytes) -> None:
+        if isinstance(data, Frames):
+            green.send_raw(self._ws, data)
+            self._client.pending_bytes -= len(data)
+        else:
+            self._ws.send(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ws, name)
+
+
+class ClientSocket(socket.Socket):
+    """One client. ``pending_bytes`` is what was offered and is not yet written (polling: not yet fetched)."""
+
+    def __init__(self, server: HubEngine, sid: str) -> None:
+        super().__init__(server, sid)
+        self.pending_bytes = 0
+        self._polled: deque[Any] = deque()  # taken from the queue, waiting for the next polling answer
+        self._ws: Any = None
+
+    @property
+    def transport(self) -> str:
+        """The transport in use: ``websocket`` or ``polling``."""
+        return "websocket" if self.upgraded else "polling"
+
+    def offer(self, batch: Batch) -> bool:
+        """Queue a batch without waiting; False if the client is gone, or does not read."""
+        if self.closed or self.closing:
+            return False
+        if self.pending_bytes + len(batch.frames) > self.server.client_buffer_bytes:
+            self.server.slow_clients_total += 1
+            _warn.warning("slow", "cut client=%s pending_bytes=%d: it does not read", self.sid, self.pending_bytes)
+            return False
+        self.pending_bytes += len(batch.frames)
+        self.queue.put(batch)
+        return True
+
+    def cut(self) -> None:
+        """End the client at once: close the session, wake whoever waits on its socket."""
+        self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+        if self._ws is not None:
+            green.cut(self._ws)
+
+    def tell_restart(self, timeout_seconds: float) -> None:
+        """Write what is queued, then close the WebSocket with 1012 (service restart): clients then reconnect.
+
+        Engine.IO's own CLOSE would make some clients stop for good.
+        """
+        if self._ws is None:
+            self.queue.put(packet.Packet(packet.NOOP))  # ends a waiting poll
+            return
+        try:
+            with green.deadline(timeout_seconds):
+                while self.pending_bytes:
+                    self.server.sleep(0.005)
+                green.close_websocket(self._ws, CLOSE_SERVICE_RESTART)
+        except TimeoutError:
+            log.warning("client=%s was not told of the stop: it does not read", self.sid)
+        green.cut(self._ws)
+
+    def poll(self) -> list[Any]:
+        """Wait for what is next: for a WebSocket all that is queued, for polling at most 16 packets."""
+        if not self._polled:
+            self._polled.extend(super().poll())
+        if self.upgraded:
+            entries = list(self._polled)
+            self._polled.clear()
+            return entries
+        answer: list[Any] = []
+        while self._polled and len(answer) < MAX_POLLING_PACKETS:
+            entry = self._polled.popleft()
+            if isinstance(entry, Batch):
+                self.pending_bytes -= len(entry.frames)
+                self._polled.extendleft(reversed(entry.packets()))
+            else:
+                answer.append(entry)
+        return answer
+
+    def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
+        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+        return super()._upgrade_websocket(environ, start_response)
+
+    def _websocket_handler(self, ws: Any) -> Any:
+        self._ws = ws
+        try:
+            return super()._websocket_handler(_WriterSocket(ws, self))
+        finally:
+            self._ws = None
+
+
+class HubEngine(engineio.Server):
+    """Engine.IO server whose clients are ``ClientSocket``. ``client_buffer_bytes`` is set by its owner."""
+
+    client_buffer_bytes = 33_554_432
+    slow_clients_total = 0
+    bad_packets_total = 0
+    start_service_task: bool
+
+    def _trigger_event(self, event: str, *args: Any, **options: Any) -> Any:
+        """Handle a client's message here and now; one that can't be understood ends its sender, and nothing else."""
+        if event != "message":
+            return super()._trigger_event(event, *args, **options)
+        try:
+            self.handlers[event](*args)
+        except Exception as error:  # the decoder raises whatever the bytes lead it to
+            self.bad_packets_total += 1
+            _warn.warning("bad_packet", "cut client=%s bad packet: %s: %s", args[0], type(error).__name__, error)
+            log.debug("bad packet", exc_info=True)
+            if (client := self.sockets.get(args[0])) is not None:
+                client.cut()
+        return None
+
+    def _handle_connect(
+        self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None
+    ) -> Any:
+        """Do what the base class does, but for the class of the client (and for cookies, which nobody uses here)."""
+        if self.start_service_task:
+            self.start_service_task = False
+            self.service_task_handle = self.start_background_task(self._service_task)
+        sid = self.generate_id()
+        client = self.sockets[sid] = ClientSocket(self, sid)
+        hello = {
+            "sid": sid,
+            "upgrades": self._upgrades(sid, transport),
+            "pingTimeout": int(self.ping_timeout * 1000),
+            "pingInterval": int(self.ping_interval * 1000),
+            "maxPayload": self.max_http_buffer_size,
+        }
+        client.send(packet.Packet(packet.OPEN, hello))
+        accepted = self._trigger_event("connect", sid, environ, run_async=False)
+        if accepted is not None and accepted is not True:
+            del self.sockets[sid]
+            return self._unauthorized(accepted or None)
+        client.schedule_ping()
+        if transport == "websocket":
+            answer = client.handle_get_request(environ, start_response)
+            if client.closed:
+                self.sockets.pop(sid, None)
+            return answer
+        client.connected = True
+        return self._ok(client.poll(), jsonp_index=jsonp_index)
+
+
+def install() -> None:
+    """Make every ``socketio.Server`` that is built from now on use ``HubEngine`` (Flask-SocketIO builds its own)."""
+    socketio.Server._engineio_server_class = lambda self: HubEngine  # noqa: ARG005 - the hook's signature

@@ -1,0 +1,251 @@
+"""One connection slot: a thread that keeps one WebSocket to the exchange open, subscribed and read, for ever.
+
+Rules of the state machine:
+- ``disconnected`` until started and after ``stop``; ``connecting`` on the first attempt.
+- ``connected`` once the handshake is done and the wanted products are asked for.
+- ``reconnecting`` from any loss until connected again; ``failed`` instead after ``FAILED_AFTER`` losses in a row, which
+  only 30 s of data end. It goes on trying in both.
+- Each attempt has a *generation*. Whoever ends it (the watchdog, a stop) raises the number, and what the old socket
+  still holds is read by nobody.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from hub.feed import watchdog
+from hub.feed.backoff import Backoff
+from hub.feed.dialects import Dialect
+from hub.feed.transport import Transport, TransportError
+from hub.logs import Cooldown
+from hub.model import ConnectionSnapshot, ConnectionStatus, Event, ExchangeError, FrameRefused, Heartbeat, Ignored
+
+FAILED_AFTER = 5
+YIELD_FRAMES = 100  # a reader whose socket always has data would starve every other green thread
+YIELD_SECONDS = 0.005
+RATE_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+_warn = Cooldown(log)
+
+EventSink = Callable[[str, Event, float, float], None]
+"""Called with (connection id, event, receive time in wall-clock seconds, the same in monotonic seconds)."""
+
+
+class Connection:
+    """One slot of the pool. ``run`` is its thread's body; all else may be called from any thread."""
+
+    def __init__(
+        self, connection_id: str, url: str, dialect: Dialect, limits: watchdog.Limits, backoff: Backoff,
+        sink: EventSink, permission: Callable[[threading.Event], bool], tls: ssl.SSLContext | None,
+    ) -> None:  # fmt: skip
+        self.id = connection_id
+        self._url = url
+        self._dialect = dialect
+        self._limits = limits
+        self._backoff = backoff
+        self._sink = sink
+        self._permission = permission
+        self._tls = tls
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._wanted: tuple[str, ...] = ()
+        self._transport: Transport | None = None
+        self._generation = 0
+        self._status = ConnectionStatus.DISCONNECTED
+        self._attempt_at: float | None = None
+        self._opened_at: float | None = None
+        self._last_frame_at: float | None = None
+        self._last_message: float | None = None
+        self._last_heartbeat: float | None = None
+        self._last_cause: str | None = None
+        self._interrupted: str | None = None
+        self._reconnects = 0
+        self._rate = 0.0
+        self._rate_from = (time.monotonic(), 0)  # when, and how many messages there were then
+        self.total_messages = 0
+        self.error_count = 0
+        self.refused: Counter[str] = Counter()  # frames that were not believed, or not understood, by reason
+
+    # -- for other threads -------------------------------------------------------------------------
+
+    def want(self, product_ids: Sequence[str]) -> None:
+        """Set the products that this slot must deliver; an open socket follows at its next frame."""
+        self._wanted = tuple(product_ids)
+
+    def start(self) -> None:
+        """Start the thread. Call once."""
+        self._thread = threading.Thread(target=self._run, name=self.id, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; ``join`` waits for it. Idempotent."""
+        self._stop.set()
+        self.interrupt(self._generation, "stopped")
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread's end; return whether it did end."""
+        if self._thread is None:
+            return True
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def interrupt(self, generation: int, cause: str) -> None:
+        """End that generation's socket; frames of it that are still unread change nothing."""
+        if generation != self._generation:
+            return
+        self._generation += 1
+        self._interrupted = cause
+        if self._transport is not None:
+            self._transport.shut()
+
+    def watch(self, now: float, resumed_at: float) -> None:
+        """Let the watchdog judge this connection, and note its rate.
+
+        ``resumed_at`` is when the hub last came back from a pause of its own.
+        """
+        generation = self._generation
+        cause = watchdog.verdict(
+            now, self._limits, attempt_at=self._attempt_at, opened_at=self._opened_at,
+            last_frame_at=self._last_frame_at, resumed_at=resumed_at,
+        )  # fmt: skip
+        if cause is not None:
+            self.interrupt(generation, cause)
+        then, messages = self._rate_from
+        if now - then >= RATE_SECONDS:
+            self._rate = (self.total_messages - messages) / (now - then)
+            self._rate_from = (now, self.total_messages)
+
+    def snapshot(self) -> ConnectionSnapshot:
+        """Return this slot at this moment."""
+        opened_at = self._opened_at
+        return ConnectionSnapshot(
+            connection_id=self.id,
+            status=self._status,
+            product_ids=self._wanted,
+            generation=self._generation,
+            total_messages=self.total_messages,
+            messages_per_second=self._rate,
+            error_count=self.error_count,
+            reconnects=self._reconnects,
+            uptime_seconds=time.monotonic() - opened_at if opened_at is not None else 0.0,
+            last_heartbeat=self._last_heartbeat,
+            last_message=self._last_message,
+            last_cause=self._last_cause,
+        )
+
+    # -- the thread --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._status = ConnectionStatus.CONNECTING
+        try:
+            while not self._stop.is_set():
+                self._stop.wait(self.step())
+        finally:
+            self._status = ConnectionStatus.DISCONNECTED
+
+    def step(self) -> float:
+        """Hold one socket from connect to loss; return the seconds to wait before the next."""
+        self._interrupted = None
+        generation = self._generation
+        cause, retry_after = "bug", 0.0
+        try:
+            self._hold_socket(generation)
+            cause = self._interrupted or "stopped"
+        except TransportError as error:
+            cause, retry_after = self._interrupted or error.cause, error.retry_after_seconds
+            if cause != "stopped":
+                _warn.warning(cause, "lost connection=%s cause=%s detail=%s", self.id, cause, error)
+        except Exception:
+            log.exception("bug connection=%s", self.id)
+        finally:
+            data_seconds = (self._last_frame_at or 0.0) - (self._opened_at or 0.0)
+            if self._transport is not None:
+                self._transport.close()
+            self._transport = self._attempt_at = self._opened_at = None
+            if generation == self._generation:
+                self._generation += 1
+        if self._stop.is_set():
+            return 0.0
+        self.error_count += 1
+        self._reconnects += 1
+        self._last_cause = cause
+        delay = max(self._backoff.failed(data_seconds), retry_after)
+        failing = self._backoff.failures >= FAILED_AFTER
+        self._status = ConnectionStatus.FAILED if failing else ConnectionStatus.RECONNECTING
+        return delay
+
+    def _hold_socket(self, generation: int) -> None:
+        transport = self._transport = Transport()
+        self._last_frame_at = None
+        opened = transport.open(
+            self._url, self._dialect.max_frame_bytes, self._limits.connect_seconds, self._tls, self._may_connect
+        )
+        if not opened or generation != self._generation:
+            return
+        self._opened_at = time.monotonic()
+        subscribed = self._subscribe(transport, ())
+        self._status = ConnectionStatus.CONNECTED
+        log.info("connected connection=%s products=%d", self.id, len(subscribed))
+        frames, busy_since = 0, time.monotonic()
+        while True:
+            frame = transport.receive()
+            if generation != self._generation:
+                return
+            now = time.monotonic()
+            self._take(frame, now)
+            if self._wanted is not subscribed:
+                subscribed = self._subscribe(transport, subscribed)
+            frames += 1
+            if transport.waited_until > busy_since:
+                frames, busy_since = 0, transport.waited_until
+            if frames >= YIELD_FRAMES or now - busy_since > YIELD_SECONDS:
+                time.sleep(0)
+                frames, busy_since = 0, time.monotonic()
+
+    def _may_connect(self) -> bool:
+        allowed = self._permission(self._stop)
+        self._attempt_at = time.monotonic()
+        return allowed
+
+    def _subscribe(self, transport: Transport, subscribed: tuple[str, ...]) -> tuple[str, ...]:
+        """Bring the exchange's set to the wanted one; return what is subscribed then."""
+        wanted = self._wanted
+        gone = [item for item in subscribed if item not in set(wanted)]
+        new = [item for item in wanted if item not in set(subscribed)]
+        for frame in (*self._dialect.unsubscribe(gone), *self._dialect.subscribe(new)):
+            transport.send(frame)
+        return wanted
+
+    def _take(self, frame: bytes, now: float) -> None:
+        """Decode one frame and hand its events on; a frame or a listener that fails costs this frame only."""
+        wall = time.time()
+        self.total_messages += 1
+        self._last_message = wall
+        try:
+            for event in self._dialect.decode(frame):
+                if type(event) is ExchangeError:
+                    self._count("exchange_error", f"{event.message}: {event.reason}")
+                elif type(event) is Ignored:
+                    self.refused[f"ignored_{event.label}"] += 1
+                else:
+                    self._last_frame_at = now
+                    if type(event) is Heartbeat:
+                        self._last_heartbeat = wall
+                    self._sink(self.id, event, wall, now)
+        except FrameRefused as error:
+            self._count(error.reason, error.detail)
+        except Exception:
+            self.error_count += 1
+            log.exception("bug in what a frame set off, connection=%s", self.id)
+
+    def _count(self, reason: str, detail: str) -> None:
+        self.error_count += 1
+        self.refused[reason] += 1
+        _warn.warning(reason, "refused connection=%s reason=%s detail=%r", self.id, reason, detail)
+

@@ -1,0 +1,35 @@
+"""Pure codecs, one file an exchange protocol: frames in, events out.
+
+A dialect reads no clock, opens no socket and logs nothing, so that every frame that was ever seen can be tried in a
+test. ``Dialect`` is what the connection needs of one.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hub.feed.dialects.exchange import ExchangeDialect
+from hub.model import Event
+
+__all__ = ["Dialect", "ExchangeDialect", "by_name"]
+
+
+class Dialect(Protocol):
+    """One exchange protocol."""
+
+    name: str
+    max_frame_bytes: int
+    subscribe_deadline_seconds: float
+
+    def decode(self, frame: bytes) -> tuple[Event, ...]:
+        """Return the events of one frame; raises ``FrameRefused`` where the frame must not be believed."""
+
+    def subscribe(self, product_ids: Sequence[str]) -> list[bytes]:
+        """Return the frames that subscribe to everything the hub needs of these products."""
+
+    def unsubscribe(self, product_ids: Sequence[str]) -> list[bytes]:
+        """Return the frames that end these subscriptions."""
+
+
+def by_name(name: str) -> Dialect:
+    """Return the dialect of that name; raises ``KeyError`` for one that is not spoken."""
+    return {"exchange": ExchangeDialect}[name]()

@@ -1,0 +1,144 @@
+"""The connection pool: shards on slots, one pace for all connects, one watchdog over all sockets."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from random import Random
+
+from hub.config import Settings
+from hub.feed import sharding, watchdog
+from hub.feed.backoff import Backoff
+from hub.feed.connection import Connection, EventSink
+from hub.feed.dialects import by_name
+from hub.model import ConnectionSnapshot
+
+WATCH_INTERVAL_SECONDS = 0.1
+JOIN_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Pacer:
+    """Permission to connect, at most one an interval over all connections: the exchange counts connects per address."""
+
+    def __init__(self, interval_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = interval_seconds
+        self._clock = clock
+        self._next = 0.0
+        self._turn = threading.Lock()  # held while waiting: the others stand in line behind it
+
+    def wait(self, stop: threading.Event) -> bool:
+        """Wait for the next free moment and take it; False if ``stop`` was set meanwhile."""
+        with self._turn:
+            while (remaining := self._next - self._clock()) > 0:
+                if stop.wait(remaining):
+                    return False
+            self._next = self._clock() + self._interval
+            return not stop.is_set()
+
+
+class ConnectionPool:
+    """Keeps every wanted product on exactly one connection. Owner of the slots; thread-safe."""
+
+    def __init__(self, settings: Settings, sink: EventSink, rng: Random | None = None) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._rng = rng or Random()
+        self._dialect = by_name(settings.dialect)
+        self._limits = watchdog.Limits(
+            silence_seconds=settings.missed_heartbeats * settings.heartbeat_seconds,
+            connect_seconds=settings.connect_timeout_seconds,
+        )
+        self._pacer = Pacer(settings.connect_interval_ms / 1000)
+        # one context for all: it holds the trusted roots, which cost time and memory to load
+        self._tls = ssl.create_default_context() if settings.ws_url.startswith("wss:") else None
+        self._slots: list[Connection] = []
+        self._retired_messages = 0
+        self._retired_errors = 0
+        self._retired_refused: Counter[str] = Counter()
+        self._change = threading.Lock()  # one change of the slots at a time
+        self._stop = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="pool-watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Start the watchdog; connections start with ``set_products``."""
+        self._watcher.start()
+
+    def set_products(self, product_ids: Sequence[str]) -> None:
+        """Bring the connections to these products, the busiest first; what stays is not touched."""
+        settings = self._settings
+        with self._change:
+            if self._stop.is_set():
+                return
+            current = [slot.snapshot().product_ids for slot in self._slots]
+            shards = sharding.assign(product_ids, settings.products_per_connection, current)
+            started = []
+            for index in range(len(self._slots), len(shards)):
+                backoff = Backoff(
+                    settings.backoff_base_seconds, settings.backoff_cap_seconds, settings.backoff_reset_seconds,
+                    self._rng,
+                )  # fmt: skip
+                slot = Connection(
+                    f"conn_{index:03d}", settings.ws_url, self._dialect, self._limits, backoff, self._sink,
+                    self._pacer.wait, self._tls,
+                )  # fmt: skip
+                started.append(slot)
+            retired = self._slots[len(shards) :]
+            for slot in retired:
+                slot.stop()
+                self._retired_messages += slot.total_messages
+                self._retired_errors += slot.error_count
+                self._retired_refused.update(slot.refused)
+            self._slots = self._slots[: len(shards)] + started
+            for slot, shard in zip(self._slots, shards, strict=True):
+                slot.want(shard)
+            for slot in started:
+                slot.start()
+        log.info("pool products=%d connections=%d", len(set(product_ids)), len(shards))
+
+    def stop(self) -> None:
+        """Close every connection and wait for the threads, within ``JOIN_SECONDS`` altogether. Idempotent."""
+        self._stop.set()
+        with self._change:
+            slots = list(self._slots)
+        for slot in slots:
+            slot.stop()
+        end = time.monotonic() + JOIN_SECONDS
+        left = [slot.id for slot in slots if not slot.join(max(0.0, end - time.monotonic()))]
+        if left:
+            log.error("threads that did not end: %s", ",".join(left))
+
+    def snapshots(self) -> list[ConnectionSnapshot]:
+        """Return every slot, in order."""
+        return [slot.snapshot() for slot in self._slots]
+
+    def totals(self) -> tuple[int, int]:
+        """Return (frames received, errors) since the start, given-up slots included."""
+        slots = self._slots
+        return (
+            self._retired_messages + sum(slot.total_messages for slot in slots),
+            self._retired_errors + sum(slot.error_count for slot in slots),
+        )
+
+    def refused(self) -> dict[str, int]:
+        """Return how many frames were not believed or not understood, by reason."""
+        total = self._retired_refused.copy()
+        for slot in self._slots:
+            total.update(slot.refused)
+        return dict(total)
+
+    def _watch(self) -> None:
+        last = resumed_at = time.monotonic()
+        while not self._stop.wait(WATCH_INTERVAL_SECONDS):
+            now = time.monotonic()
+            if now - last > WATCH_INTERVAL_SECONDS + watchdog.PAUSE_SECONDS:
+                log.warning("the hub stood still for %.1f s; no connection is judged by it", now - last)
+                resumed_at = now
+            last = now
+            for slot in self._slots:
+                slot.watch(now, resumed_at)

@@ -1,0 +1,67 @@
+"""The exchange's REST interface: one request at a time, in time, in bounds, strict JSON."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import orjson
+import requests
+
+from hub import green
+
+REQUESTS_PER_SECOND = 8  # the exchange allows 10 a second and address; repairs and people share the address
+CONNECT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 10.0
+TOTAL_TIMEOUT_SECONDS = 20.0
+MAX_BODY_BYTES = 16_777_216
+
+
+class RestError(Exception):
+    """A request that brought nothing to be believed; the text says what was asked and what came."""
+
+
+class RestClient:
+    """GET requests to one base URL, within the request budget. Thread-safe."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = "price-hub"
+        self._turn = threading.Lock()  # one request at a time: the session is shared, and so is the budget
+        self._next = 0.0
+
+    def get_json(self, path: str) -> Any:
+        """Return the parsed body of ``GET path``. Raises ``RestError`` for everything but a 200 with strict JSON."""
+        with self._turn:
+            time.sleep(max(0.0, self._next - time.monotonic()))
+            self._next = time.monotonic() + 1 / REQUESTS_PER_SECOND
+            try:
+                with green.deadline(TOTAL_TIMEOUT_SECONDS):
+                    status, body = self._get(self._base_url + path)
+            except (OSError, requests.RequestException) as error:
+                raise RestError(f"GET {path}: {type(error).__name__}: {str(error)[:300]}") from error
+        if status != 200:
+            raise RestError(f"GET {path}: status {status}")
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise RestError(f"GET {path}: no JSON: {error}") from error
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._session.close()
+
+    def _get(self, url: str) -> tuple[int, bytes]:
+        give_up_at = time.monotonic() + TOTAL_TIMEOUT_SECONDS
+        timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+        with self._session.get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
+            body = bytearray()
+            for chunk in response.iter_content(65_536):  # raises for a body that is cut off
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise RestError(f"GET {url}: body over {MAX_BODY_BYTES} bytes")
+                if time.monotonic() > give_up_at:  # on native threads, where no deadline interrupts
+                    raise RestError(f"GET {url}: body not complete within {TOTAL_TIMEOUT_SECONDS:g} s")
+            return response.status_code, bytes(body)

@@ -1,0 +1,212 @@
+"""One WebSocket to the exchange: opening it within a deadline, and reading frames under a cap.
+
+``websocket-client`` does the protocol. Around it: we open TCP and TLS ourselves, so that there is a socket to shut
+while a handshake stalls; reads are buffered, because the library asks for two bytes at a time; and a frame's announced
+length is checked before anything of it is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import websocket
+from websocket._abnf import continuous_frame, frame_buffer
+
+from hub import green
+
+READ_BYTES = 65_536
+MAX_RETRY_AFTER_SECONDS = 300.0  # a wish beyond it would leave prices stale for longer than anybody meant
+
+
+class TransportError(Exception):
+    """The socket is of no use any more. ``cause`` is a bounded label; ``retry_after_seconds`` the exchange's wish."""
+
+    def __init__(self, cause: str, detail: str = "", retry_after_seconds: float = 0.0) -> None:
+        super().__init__(f"{cause}: {detail}" if detail else cause)
+        self.cause = cause
+        self.retry_after_seconds = retry_after_seconds
+
+
+class _BufferedSocket:
+    """A socket that reads ahead. ``waited_until`` is when it last had to wait: what came since came without a pause."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._data = b""
+        self._at = 0
+        self.waited_until = 0.0
+
+    def recv(self, size: int) -> bytes:
+        if self._at >= len(self._data):
+            before = time.monotonic()
+            self._data = self._sock.recv(READ_BYTES)
+            self._at = 0
+            after = time.monotonic()
+            if after - before > 0.0005:
+                self.waited_until = after
+        start = self._at
+        self._at = start + size
+        return self._data[start : start + size]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+class _CappedFrame(frame_buffer):
+    def __init__(self, receive: Callable[[int], bytes], limit: int) -> None:
+        super().__init__(receive, skip_utf8_validation=True)
+        self._limit = limit
+
+    def recv_length(self) -> None:
+        super().recv_length()
+        if self.length > self._limit:
+            raise TransportError("frame_too_big", f"{self.length} bytes announced, {self._limit} allowed")
+
+
+class _CappedMessage(continuous_frame):
+    def __init__(self, limit: int) -> None:
+        super().__init__(fire_cont_frame=False, skip_utf8_validation=True)
+        self._limit = limit
+
+    def add(self, frame: Any) -> None:
+        held = len(self.cont_data[1]) if self.cont_data else 0
+        if held + len(frame.data) > self._limit:
+            raise TransportError("frame_too_big", f"fragments add up to over {self._limit} bytes")
+        super().add(frame)
+
+
+class Transport:
+    """An open WebSocket, driven by one thread. ``shut`` alone may be called by another (the watchdog)."""
+
+    def __init__(self) -> None:
+        self._raw: socket.socket | None = None
+        self._buffered: _BufferedSocket | None = None
+        self._ws: Any = None
+
+    def open(
+        self, url: str, max_frame_bytes: int, timeout_seconds: float, tls: ssl.SSLContext | None,
+        before_connect: Callable[[], bool],
+    ) -> bool:  # fmt: skip
+        """Connect, with one deadline over DNS, TCP, TLS and handshake.
+
+        ``before_connect`` waits for the pool's permission (outside of the deadline) and returns False to give up;
+        then this returns False. Raises ``TransportError``.
+        """
+        parts = urlsplit(url)
+        secure = parts.scheme == "wss"
+        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        begun = time.monotonic()
+        try:
+            with green.deadline(timeout_seconds):
+                addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            left = max(0.1, timeout_seconds - (time.monotonic() - begun))
+            if not before_connect():
+                return False
+            with green.deadline(left):
+                sock = self._tcp(addresses, left)
+                if secure:
+                    if tls is None:
+                        raise TransportError("tls", "no TLS context")
+                    sock = self._raw = tls.wrap_socket(sock, server_hostname=host)
+                self._handshake(url, sock, max_frame_bytes)
+            sock.settimeout(None)  # from here on the watchdog bounds every wait
+        except BaseException as error:
+            self.close()
+            if isinstance(error, Exception):
+                raise _as_transport_error(error) from error
+            raise
+        return True
+
+    def _tcp(self, addresses: list[Any], timeout_seconds: float) -> socket.socket:
+        problem: OSError = OSError("the host name has no address")
+        for family, kind, protocol, _, address in addresses[:2]:
+            sock = self._raw = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(timeout_seconds)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.connect(address)
+            except OSError as error:
+                sock.close()
+                problem = error
+            else:
+                return sock
+        raise problem
+
+    def _handshake(self, url: str, sock: socket.socket, max_frame_bytes: int) -> None:
+        self._buffered = _BufferedSocket(sock)
+        ws = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
+        ws.frame_buffer = _CappedFrame(ws._recv, max_frame_bytes)
+        ws.cont_frame = _CappedMessage(max_frame_bytes)
+        self._ws = ws
+        ws.connect(url, socket=self._buffered, redirect_limit=0, suppress_origin=True)
+
+    @property
+    def waited_until(self) -> float:
+        """Monotonic seconds when a read last had to wait for the network."""
+        return self._buffered.waited_until if self._buffered else 0.0
+
+    def send(self, frame: bytes) -> None:
+        """Send one text frame; raises ``TransportError``."""
+        try:
+            self._ws.send(frame, websocket.ABNF.OPCODE_TEXT)
+        except (OSError, ValueError, websocket.WebSocketException) as error:
+            raise _as_transport_error(error) from error
+
+    def receive(self) -> bytes:
+        """Wait for the next data frame and return its payload; answers pings. Raises ``TransportError``."""
+        try:
+            opcode, frame = self._ws.recv_data_frame()
+        # under TLS a socket that the watchdog shut answers with a ValueError
+        except (OSError, ValueError, websocket.WebSocketException) as error:
+            raise _as_transport_error(error) from error
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            code = int.from_bytes(frame.data[:2], "big") if len(frame.data) >= 2 else 1005
+            raise TransportError(f"closed_{code}" if 1000 <= code < 5000 else "closed_other")
+        return frame.data
+
+    def shut(self) -> None:
+        """Shut the raw socket both ways: what wakes a blocked reader, where ``close`` does not. Idempotent."""
+        if self._raw is not None:
+            with contextlib.suppress(OSError, ValueError):  # it is gone already: that is what was wanted
+                self._raw.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the descriptor back. Idempotent; for the owning thread."""
+        if self._raw is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._raw.close()
+            self._raw = None
+
+
+def _as_transport_error(error: Exception) -> TransportError:
+    match error:
+        case TransportError():
+            return error
+        case websocket.WebSocketBadStatusException():
+            status = error.status_code
+            wait = str((error.resp_headers or {}).get("retry-after", ""))
+            seconds = min(float(wait), MAX_RETRY_AFTER_SECONDS) if wait.isascii() and wait.isdigit() else 0.0
+            cause = f"http_{status}" if 100 <= status < 600 else "http_other"
+            return TransportError(cause, retry_after_seconds=seconds)
+        case ssl.SSLError():
+            return TransportError("tls", str(error)[:200])
+        case socket.gaierror():
+            return TransportError("dns", str(error)[:200])
+        case TimeoutError() | websocket.WebSocketTimeoutException():
+            return TransportError("connect_timeout", str(error)[:200])
+        case ConnectionRefusedError():
+            return TransportError("refused", str(error)[:200])
+        case websocket.WebSocketConnectionClosedException():
+            return TransportError("eof", str(error)[:200])
+        case ConnectionResetError() | BrokenPipeError():
+            return TransportError("reset", str(error)[:200])
+        case websocket.WebSocketException():
+            return TransportError("protocol", str(error)[:200])
+        case _:
+            return TransportError("socket", f"{type(error).__name__}: {error}"[:200])

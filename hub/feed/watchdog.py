@@ -1,0 +1,35 @@
+"""When a connection must be replaced. Pure: verdicts from (now, what was last seen).
+
+Rules: a connection that is open must bring a *complete* frame within the limit, whatever else it does (TCP keepalives,
+pongs and half a frame are no frames). While the hub itself did not run, nobody could read: such a pause is not blamed
+on the exchange, and the clock of every connection starts anew at its end.
+"""
+
+from dataclasses import dataclass
+
+PAUSE_SECONDS = 1.0  # a watchdog that comes this much late was itself starved
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``silence_seconds``: without a frame, once open; ``connect_seconds``: from the start of an attempt to open."""
+
+    silence_seconds: float
+    connect_seconds: float
+
+
+def verdict(
+    now: float, limits: Limits, *, attempt_at: float | None, opened_at: float | None, last_frame_at: float | None,
+    resumed_at: float,
+) -> str | None:  # fmt: skip
+    """Return the cause for which a socket must be shut now, or None. All times are monotonic seconds.
+
+    ``attempt_at`` is when the TCP connection was begun, None between attempts; ``opened_at`` when the handshake was
+    done, None before; ``resumed_at`` when the hub last came back from a pause of its own.
+    """
+    if attempt_at is None:
+        return None
+    if opened_at is None:
+        return "connect_timeout" if now - max(attempt_at, resumed_at) >= limits.connect_seconds else None
+    quiet_since = max(opened_at, last_frame_at or 0.0, resumed_at)
+    return "silent" if now - quiet_since >= limits.silence_seconds else None

@@ -1,0 +1,189 @@
+"""Everything that touches eventlet by name; the rest of the hub speaks the standard library.
+
+``patch()`` makes the standard library's sockets and threads green and must run before any other import, in an entry
+point. A program that only imports ``hub`` is left alone: the feed then runs on native threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+import socket
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+ASYNC_MODE = "eventlet"  # what Socket.IO's servers call it
+MAX_CONNECTIONS = 20_000  # eventlet's own 1,024 would let a crowd of clients starve /health
+HEADER_TIMEOUT_SECONDS = 30.0  # a request that does not arrive within it is cut off
+KEEPALIVE_SECONDS = 75.0
+URL_LIMIT_BYTES = 8_192
+
+WsgiApp = Callable[..., Any]
+log = logging.getLogger(__name__)
+
+
+def patch() -> None:
+    """Make the standard library green. Call it first thing in an entry point."""
+    # its retirement is known (docs/architecture.md, decision 1); nobody who runs the hub can do anything about it
+    warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+    import eventlet
+
+    eventlet.monkey_patch()
+
+
+def is_patched() -> bool:
+    """Tell whether this process runs on green threads."""
+    patcher = sys.modules.get("eventlet.patcher")  # not imported: then nobody can have patched
+    return patcher is not None and bool(patcher.is_monkey_patched("socket"))
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Raise ``TimeoutError`` from the block when ``seconds`` have passed, wherever it waits (DNS included).
+
+    On native threads nothing can interrupt a block from outside, and this does nothing: there the sockets' own
+    timeouts and the watchdog bound it.
+    """
+    if not is_patched():
+        yield
+        return
+    import eventlet
+
+    try:
+        # inside the block it is a BaseException, which no library's ``except OSError`` swallows
+        with eventlet.Timeout(seconds) as timer:
+            yield
+    except eventlet.Timeout as fired:
+        if fired is not timer:
+            raise
+        raise TimeoutError(f"not done within {seconds:g} s") from None
+
+
+def raise_descriptor_limit() -> None:
+    """Lift the soft limit on open descriptors to the hard one: a client costs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError) as error:
+        log.warning("descriptor limit stays at soft=%s hard=%s: %s", soft, hard, error)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket; port 0 takes a free one. Raises ``OSError`` if the address is taken or unknown."""
+    import eventlet
+
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    return eventlet.listen((host, port), family, backlog=1024)
+
+
+def serve(sock: socket.socket, app: WsgiApp) -> None:
+    """Serve a WSGI application on a listening socket until the socket is closed or the caller's thread ends."""
+    from eventlet import wsgi
+
+    wsgi.server(
+        sock,
+        app,
+        log=logging.getLogger("hub.http"),
+        log_output=False,
+        max_size=MAX_CONNECTIONS,
+        keepalive=KEEPALIVE_SECONDS,
+        socket_timeout=HEADER_TIMEOUT_SECONDS,
+        url_length_limit=URL_LIMIT_BYTES,
+        debug=False,
+    )
+
+
+def websocket_app(handler: Callable[[Any], None], max_message_bytes: int) -> WsgiApp:
+    """Return a WSGI application that upgrades to a WebSocket and runs ``handler(ws)``; ``ws.wait()``, ``ws.send()``."""
+    from eventlet.websocket import WebSocketWSGI
+
+    return WebSocketWSGI(handler, max_frame_length=max_message_bytes)
+
+
+def send_raw(ws: Any, data: bytes) -> None:
+    """Write finished WebSocket frames to an accepted socket, whole: nobody else's bytes come between them."""
+    ws._send(data)
+
+
+def send_some(ws: Any, data: bytes | memoryview) -> int:
+    """Write what an accepted socket takes at once and return how many bytes; never waits. ``OSError`` if it is gone."""
+    try:
+        return int(ws.socket.fd.send(data))  # the plain socket beneath, which does not block
+    except BlockingIOError:
+        return 0
+
+
+def own_writer(ws: Any, write: Callable[[bytes], None]) -> None:
+    """Let ``write`` send what the WebSocket itself wants to say (pongs, the close frame), as finished frames.
+
+    For a room that keeps its own buffer: nothing may come between the parts of a frame that was sent in part.
+    """
+    ws._send = write
+
+
+def cut(ws: Any) -> None:
+    """Shut an accepted WebSocket's raw socket both ways, which wakes whoever reads or writes it."""
+    with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
+        ws.socket.shutdown(socket.SHUT_RDWR)
+
+
+def adopt(sock: socket.socket) -> socket.socket:
+    """Take over a socket that was opened before ``patch()``, and return it green; the old object is empty after."""
+    from eventlet.greenio import GreenSocket
+
+    green: socket.socket = GreenSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    return green
+
+
+def spawn(function: Callable[..., Any], *args: Any) -> Any:
+    """Run ``function`` on a green thread; ``.kill()`` on what is returned ends it."""
+    import eventlet
+
+    return eventlet.spawn(function, *args)
+
+
+def silent_timeout(seconds: float) -> contextlib.AbstractContextManager[Any]:
+    """Return a block that is simply left when ``seconds`` have passed, without an error."""
+    import eventlet
+
+    timer: contextlib.AbstractContextManager[Any] = eventlet.Timeout(seconds, False)
+    return timer
+
+
+def accept_each(listener: socket.socket, handle: Callable[[Any, Any], None], limit: int) -> None:
+    """Call ``handle(client, address)`` for each connection, at most ``limit`` at a time, each on its own thread.
+
+    It has no end of its own: kill the thread that it runs on.
+    """
+    import eventlet
+
+    pool = eventlet.GreenPool(limit)
+    while True:
+        try:
+            client, address = listener.accept()
+        except OSError as error:  # out of descriptors, or the client went away again: neither may end the server
+            log.warning("accepting a connection failed: %s", error)
+            eventlet.sleep(0.1)
+            continue
+        pool.spawn_n(handle, client, address)
+        del client  # or the last connection is held open until the next one comes
+
+
+def socket_was_taken() -> bool:
+    """Tell whether the request of this thread became a WebSocket: nothing must be written to its socket any more."""
+    from eventlet import wsgi
+
+    return bool(getattr(wsgi.WSGI_LOCAL, "already_handled", False))
+
+
+def close_websocket(ws: Any, code: int) -> None:
+    """Send a WebSocket close frame with a status code and shut the sending side; a dead socket is no error."""
+    with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
+        # not ws.close(), which gives up the descriptor under the reader, who then sleeps for ever
+        ws._send_closing_frame(close_data=(code, ""))
+        ws.socket.shutdown(socket.SHUT_WR)

@@ -1,0 +1,146 @@
+"""The hub's vocabulary: immutable values that every room may import, and that import nothing but the standard library.
+
+Prices are exact: the exchange's text is kept, and becomes a number only where a client asks for one.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class ConnectionStatus(StrEnum):
+    """A connection slot's state; the values are what ``GET /connections`` prints."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RECONNECTING = "reconnecting"
+    FAILED = "failed"
+
+
+class HealthStatus(StrEnum):
+    """What ``GET /health`` says in one word."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Order(StrEnum):
+    """Where a trade id stands in its product's dense sequence."""
+
+    NEW = "new"  # ahead of everything seen: the latest price
+    LATE = "late"  # fills a hole behind the latest: leaves as a backfill, never overwrites
+    DUPLICATE = "duplicate"  # seen already: leaves nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One market of the exchange's catalogue.
+
+    ``volume_24h_quote`` is the last 24 hours' volume in the quote currency (last price x base volume), 0 if unknown.
+    """
+
+    id: str
+    base_currency: str
+    quote_currency: str
+    volume_24h_quote: Decimal = Decimal(0)
+
+
+class Ticker(NamedTuple):
+    """One trade and the market around it, as the exchange told it; every price and size is the exchange's own text.
+
+    A field that the exchange did not send is ``"0"`` (``sequence``: 0). ``time`` is the trade's RFC 3339 text.
+    ``simulated`` travels with the data: a frame of the simulator carries the mark.
+    """
+
+    product_id: str
+    price: str
+    trade_id: int
+    time: str
+    sequence: int = 0
+    best_bid: str = "0"
+    best_ask: str = "0"
+    last_size: str = "0"
+    open_24h: str = "0"
+    high_24h: str = "0"
+    low_24h: str = "0"
+    volume_24h: str = "0"
+    simulated: bool = False
+
+
+class Heartbeat(NamedTuple):
+    """The exchange's word, once a second a product, on which trade was the last."""
+
+    product_id: str
+    last_trade_id: int
+    sequence: int
+    time: str
+
+
+class Subscriptions(NamedTuple):
+    """The exchange's acknowledgement: the connection's whole set, channel to product ids."""
+
+    channels: dict[str, frozenset[str]]
+
+
+class ExchangeError(NamedTuple):
+    """An error frame of the exchange; ``message`` and ``reason`` are its own words."""
+
+    message: str
+    reason: str
+
+
+class Ignored(NamedTuple):
+    """A well-formed frame of a type that the hub has no use for."""
+
+    label: str
+
+
+Event = Ticker | Heartbeat | Subscriptions | ExchangeError | Ignored
+
+
+class FrameRefused(ValueError):
+    """A frame that must not be believed.
+
+    ``reason`` is one of a bounded set of labels (it is counted); ``detail`` is for people and names field and value.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class Quote(NamedTuple):
+    """What the book holds of a product: its latest ticker, and how it came to us.
+
+    ``received_at`` is wall-clock seconds since the epoch (for data), ``received_monotonic`` seconds of the monotonic
+    clock (for ages). ``payload`` is the JSON object text of ``ticker_update`` (see ``hub.payload``).
+    """
+
+    ticker: Ticker
+    received_at: float
+    received_monotonic: float
+    connection_id: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSnapshot:
+    """One connection slot at one moment. Times are wall-clock seconds since the epoch, or None for never."""
+
+    connection_id: str
+    status: ConnectionStatus
+    product_ids: tuple[str, ...]
+    generation: int
+    total_messages: int
+    messages_per_second: float
+    error_count: int
+    reconnects: int
+    uptime_seconds: float
+    last_heartbeat: float | None
+    last_message: float | None
+    last_cause: str | None

@@ -1,0 +1,117 @@
+"""``/_control/...``: faults on command, and the truth about what was sent, for drills and tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from hub.simulator import faults
+from hub.simulator.exchange import Exchange
+from hub.simulator.http import Response, json_response, read_body
+from hub.simulator.replay import RecordedMarket
+
+Body = dict[str, Any]
+
+
+class Control:
+    """The routes; each takes the request's JSON object and returns the answer's."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._routes: dict[tuple[str, str], Callable[[Body], Body]] = {
+            ("POST", "fault"): self._fault,
+            ("POST", "clear"): self._clear,
+            ("POST", "pause"): self._pause,
+            ("POST", "resume"): self._resume,
+            ("POST", "start"): self._start,
+            ("GET", "sent"): self._sent,
+            ("GET", "connections"): self._connections,
+            ("GET", "replay"): self._replay,
+        }
+
+    def handle(self, environ: dict[str, Any]) -> Response:
+        """Answer a request."""
+        name = environ["PATH_INFO"].removeprefix("/_control/")
+        route = self._routes.get((environ["REQUEST_METHOD"], name))
+        if route is None:
+            known = ", ".join(f"{method} {path}" for method, path in self._routes)
+            return json_response({"error": f"no such command; there are {known}"}, 404)
+        try:
+            body = orjson.loads(read_body(environ) or b"{}")
+            if not isinstance(body, dict):
+                raise ValueError("the body has to be a JSON object")
+            return json_response(route(body))
+        except ValueError as error:
+            return json_response({"error": str(error)}, 400)
+
+    def _fault(self, body: Body) -> Body:
+        return {"hit": faults.cause(body, self._exchange, time.monotonic())}
+
+    def _clear(self, body: Body) -> Body:  # noqa: ARG002 - every route has the same form
+        self._exchange.faults.clear()
+        muted = [session for session in self._exchange.sessions() if session.muted]
+        for session in muted:
+            session.unmute()
+        return {"unmuted": len(muted)}
+
+    def _pause(self, body: Body) -> Body:  # noqa: ARG002
+        self._exchange.pause()
+        return {"paused": True}
+
+    def _resume(self, body: Body) -> Body:  # noqa: ARG002
+        self._exchange.resume(time.monotonic())
+        return {"paused": False}
+
+    def _recording(self) -> RecordedMarket:
+        market = self._exchange.market
+        if not isinstance(market, RecordedMarket):
+            raise ValueError("this simulator replays nothing; start it with --replay")
+        return market
+
+    def _start(self, body: Body) -> Body:  # noqa: ARG002
+        self._recording().start()
+        return self._recording().progress()
+
+    def _replay(self, body: Body) -> Body:  # noqa: ARG002
+        return self._recording().progress()
+
+    def _sent(self, body: Body) -> Body:  # noqa: ARG002
+        exchange = self._exchange
+        products = {}
+        for product_id in exchange.market.product_ids:
+            ranges = exchange.market.happened(product_id)
+            products[product_id] = {
+                "first_id": ranges[0][0] if ranges else None,
+                "last_id": ranges[-1][1] if ranges else None,
+                "ranges": ranges,
+                "dropped": exchange.dropped.get(product_id, []),
+            }
+        return {
+            "products": products,
+            "ticks_total": exchange.ticks_total,
+            "heartbeats_total": exchange.heartbeats_total,
+        }
+
+    def _connections(self, body: Body) -> Body:  # noqa: ARG002
+        """Times are monotonic seconds, the same clock for every process of the machine."""
+        exchange = self._exchange
+        return {
+            "open": [
+                {
+                    "index": session.index,
+                    "products": sorted(session.product_ids()),
+                    "opened_at": session.opened_at,
+                    "muted": session.muted,
+                    "sent_frames": session.sent_frames,
+                    "lost_frames": session.lost_frames,
+                    "pending_bytes": session.pending_bytes,
+                }
+                for session in exchange.sessions()
+            ],
+            "connects": list(exchange.connects),
+            "refused_total": exchange.refused_total,
+            "violations": exchange.violations,
+        }

@@ -1,0 +1,111 @@
+"""The Exchange's REST interface, of what the hub asks for. ``handle`` answers; ``application`` adds the faults."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from hub.simulator.faults import Faults
+from hub.simulator.http import Response, StartResponse, json_response, query
+from hub.simulator.limits import MAX_TRADES_PAGE, REST_BURST, REST_PER_SECOND, RateLimit
+from hub.simulator.market import Market
+
+MAX_CURSOR = 10**15
+
+
+class Rest:
+    """``GET /products`` and below; one limit an address."""
+
+    def __init__(self, market: Market, faults: Faults) -> None:
+        self._market = market
+        self._faults = faults
+        self._limit = RateLimit(REST_PER_SECOND, REST_BURST)
+
+    def application(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request as a WSGI application, well or badly."""
+        fault = self._faults.rest(time.monotonic())
+        if fault is not None and fault.delay_seconds:
+            time.sleep(fault.delay_seconds)
+        response = self.handle(environ, time.monotonic())
+        if fault is None:
+            return response.send(start_response)
+        if fault.status is not None:
+            response = response._replace(status=fault.status)
+        if fault.body is not None:
+            response = response._replace(body=fault.body, content_type=fault.content_type)
+        if fault.truncate:
+            return _cut_off(response, environ, start_response)
+        return response.send(start_response)
+
+    def handle(self, environ: dict[str, Any], now: float) -> Response:
+        """Answer a request at monotonic ``now``."""
+        if not self._limit.allow(environ["REMOTE_ADDR"], now):
+            return json_response({"message": "Public rate limit exceeded"}, 429)
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return json_response({"message": "MethodNotAllowed"}, 405)
+        match environ["PATH_INFO"].strip("/").split("/"):
+            case ["products"]:
+                return json_response(self._market.listing())
+            case ["products", "stats"]:
+                return json_response({one: self._all_stats(one) for one in self._market.product_ids})
+            case ["products", product_id, what] if product_id in self._market.product_ids:
+                return self._product(product_id, what, query(environ))
+            case ["products", product_id]:
+                rows = [row for row in self._market.listing() if row["id"] == product_id]
+                return json_response(rows[0]) if rows else _not_found()
+        return _not_found()
+
+    def _product(self, product_id: str, what: str, parameters: dict[str, str]) -> Response:
+        if what == "ticker":
+            return json_response(self._market.ticker(product_id))
+        if what == "stats":
+            return json_response(self._market.stats(product_id))
+        if what == "trades":
+            return self._trades(product_id, parameters)
+        return _not_found()
+
+    def _trades(self, product_id: str, parameters: dict[str, str]) -> Response:
+        """Answer a page; ``before`` asks for the newest page above an id, ``after`` for the one below it."""
+        try:
+            limit = _integer(parameters, "limit", MAX_TRADES_PAGE) or MAX_TRADES_PAGE
+            above = _integer(parameters, "before", MAX_CURSOR)
+            below = _integer(parameters, "after", MAX_CURSOR)
+        except ValueError as error:
+            return json_response({"message": str(error)}, 400)
+        page = self._market.trades(product_id, limit, above, below)
+        if not page:
+            return json_response(page)
+        cursors = (("cb-before", str(page[0]["trade_id"])), ("cb-after", str(page[-1]["trade_id"])))
+        return json_response(page, headers=cursors)
+
+    def _all_stats(self, product_id: str) -> dict[str, dict[str, str]]:
+        day = self._market.stats(product_id)
+        month = {"volume": day.pop("volume_30day")}
+        return {"stats_24hour": day, "stats_30day": month}
+
+
+def _integer(parameters: dict[str, str], name: str, most: int) -> int | None:
+    text = parameters.get(name)
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)):
+        raise ValueError(f"{name} is not valid")
+    return min(int(text), most)
+
+
+def _not_found() -> Response:
+    return json_response({"message": "NotFound"}, 404)
+
+
+def _cut_off(response: Response, environ: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
+    """Announce a whole body, send half of it and break off."""
+    environ["eventlet.minimum_write_chunk_size"] = 0  # or the server would wait for more before it writes
+    length = ("Content-Length", str(len(response.body)))
+    response._replace(headers=(*response.headers, length)).send(start_response)
+
+    def half() -> Iterator[bytes]:
+        yield response.body[: len(response.body) // 2]
+        raise ConnectionAbortedError("cut off on command")
+
+    return half()

@@ -1,0 +1,47 @@
+"""The simulator's one port: WebSocket upgrades, REST, control."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from hub.simulator.control import Control
+from hub.simulator.exchange import Exchange
+from hub.simulator.http import StartResponse, json_response
+from hub.simulator.rest import Rest
+
+log = logging.getLogger(__name__)
+
+
+class _Nowhere:
+    """Takes the server's own notes about clients that went away: in drills that is nothing to report."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        return
+
+
+class Server:
+    """The WSGI application."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._rest = Rest(exchange.market, exchange.faults)
+        self._control = Control(exchange)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request; a bug in it is logged, which the WSGI server would not do."""
+        environ["wsgi.errors"] = _Nowhere()
+        try:
+            if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+                upgraded: Iterable[bytes] = self._exchange.accept(environ, start_response)
+                return upgraded
+            if environ["PATH_INFO"].startswith("/_control/"):
+                return self._control.handle(environ).send(start_response)
+            return self._rest.application(environ, start_response)
+        except Exception:
+            log.exception("request failed path=%r", environ["PATH_INFO"])
+            return json_response({"message": "Internal server error"}, 500).send(start_response)

@@ -1,0 +1,153 @@
+"""One client's WebSocket connection: what it subscribed, and the one bounded buffer that everything leaves through.
+
+Nothing here waits for the client: ``flush`` writes what the socket takes and keeps the rest. Only the reader, in
+``Exchange``, blocks on the socket.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import threading
+from typing import Any
+
+from hub import green, wire
+
+MAX_PENDING_BYTES = 4 * 1024 * 1024  # a client that lags further behind is cut
+SEND_BUFFER_BYTES = 256 * 1024  # the kernel's own buffer would hide a client that does not read
+GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ESHUTDOWN, errno.ENOTSOCK})
+
+
+class Session:
+    """A connection; ``index`` counts all connections, times are monotonic seconds."""
+
+    def __init__(self, index: int, ws: Any, address: str, opened_at: float) -> None:
+        self.index = index
+        self.address = address
+        self.opened_at = opened_at
+        self.channels: dict[str, set[str]] = {}
+        self.has_subscribed = False
+        self.sent_frames = 0
+        self.lost_frames = 0  # those that were due while it was muted
+        self.pending_bytes = 0
+        self.open = True
+        self.muted_until: float | None = None
+        self._chunks: list[bytes] = []
+        self._rest = memoryview(b"")  # what is left of a write that the socket took in part
+        self._awake = threading.Event()
+        self._awake.set()
+        self._reset = False
+        self._ws = ws
+        green.own_writer(ws, self.write_now)
+        ws.socket.settimeout(None)  # a client may be silent for ever
+        ws.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ws.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def product_ids(self) -> set[str]:
+        """Return the products of all its channels."""
+        return set().union(*self.channels.values())
+
+    def receive(self) -> str | bytes | None:
+        """Wait for the client's next message, and while muted; None at the end."""
+        message: str | bytes | None = self._ws.wait() if self.open else None
+        if message is not None:
+            self._awake.wait()
+        return message if self.open else None
+
+    def queue(self, framed: bytes) -> None:
+        """Put a finished frame into the buffer; a client that is too far behind is cut."""
+        if not self.open:
+            return
+        if self.muted:
+            self.lost_frames += 1
+            return
+        self._chunks.append(framed)
+        self.pending_bytes += len(framed)
+        self.sent_frames += 1
+        if self.pending_bytes > MAX_PENDING_BYTES:
+            self.cut()
+
+    def flush(self) -> None:
+        """Write what the socket takes right now."""
+        while self.open and self.pending_bytes and not self.muted:
+            if not self._rest:
+                self._rest = memoryview(b"".join(self._chunks))
+                self._chunks.clear()
+            try:
+                taken = green.send_some(self._ws, self._rest)
+            except OSError as error:
+                if error.errno not in GONE:
+                    raise
+                self.cut()
+                return
+            self._rest = self._rest[taken:]
+            self.pending_bytes -= taken
+            if self._rest:
+                return
+
+    def write_now(self, framed: bytes) -> None:
+        """Send a frame at once, behind what is already in the buffer."""
+        self.queue(framed)
+        self.flush()
+
+    @property
+    def muted(self) -> bool:
+        """Tell whether nothing is read or written any more, on a socket that stays open."""
+        return self.muted_until is not None
+
+    def mute(self, until: float) -> None:
+        """Read and write nothing until monotonic ``until``; what is due meanwhile is lost."""
+        self.muted_until = until
+        self._awake.clear()
+
+    def unmute(self) -> None:
+        """Go on reading and writing."""
+        self.muted_until = None
+        self._awake.set()
+
+    def close(self, code: int) -> None:
+        """Say goodbye with a WebSocket close code and shut the connection."""
+        self.write_now(wire.close_frame(code))
+        self.cut()
+
+    def cut(self) -> None:
+        """Shut the connection both ways, without a word; the reader ends and cleans up."""
+        self._end()
+        green.cut(self._ws)
+
+    def reset(self) -> None:
+        """Break the connection with a TCP reset, once the reader has let go of the socket."""
+        self._reset = True
+        self._end()
+        try:
+            self._ws.socket.shutdown(socket.SHUT_RD)  # wakes the reader, tells the client nothing
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+
+    def release(self) -> None:
+        """Let go of the socket. For the reader, as the last thing that it does."""
+        self._end()
+        if self._reset:
+            reset_socket(self._ws.socket)
+
+    def _end(self) -> None:
+        self.open = False
+        self._chunks.clear()
+        self._rest = memoryview(b"")
+        self.pending_bytes = 0
+        self.unmute()
+
+
+def reset_socket(sock: Any) -> None:
+    """Close a TCP socket with a reset instead of a FIN, whoever else still holds its descriptor."""
+    if sock.fileno() < 0:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    try:
+        os.dup2(nowhere, sock.fileno())  # the last reference: the kernel closes it, lingering for 0 s
+    finally:
+        os.close(nowhere)

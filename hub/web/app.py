@@ -1,0 +1,28 @@
+"""The web application on a hub: Flask for REST and the dashboard, Socket.IO for the stream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask
+from flask_socketio import SocketIO
+
+from hub.hub import PriceHub
+from hub.web import guard
+from hub.web.dashboard import add_dashboard
+from hub.web.events import make_socketio
+from hub.web.rest import make_blueprint
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def create_app(hub: PriceHub) -> tuple[Flask, SocketIO]:
+    """Return the Flask application (its ``wsgi_app`` carries Socket.IO too) and its Socket.IO server."""
+    app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
+    app.url_map.strict_slashes = False
+    guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens)
+    for name, prefix in (("root", None), ("api", "/api")):
+        routes = make_blueprint(hub, name)
+        add_dashboard(routes, hub)
+        app.register_blueprint(routes, url_prefix=prefix)
+    return app, make_socketio(app, hub)

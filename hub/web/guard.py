@@ -1,0 +1,92 @@
+"""What every request passes before and after its route: origin, token, security headers, JSON errors."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Collection
+from typing import Any
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from hub.web.origins import origin_allowed
+
+MAX_BODY_BYTES = 65_536
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+log = logging.getLogger(__name__)
+
+
+def json_response(body: Any, status: int = 200) -> Response:
+    """Return strict JSON, UTF-8. Raises ``TypeError`` for what JSON can't hold."""
+    return Response(orjson.dumps(body), status, mimetype="application/json")
+
+
+def error_response(message: str, status: int, **more: Any) -> Response:
+    """Return the JSON that every error is: an object with ``error``, a text."""
+    return json_response({"error": message, **more}, status)
+
+
+def token_valid(presented: str | None, tokens: Collection[str]) -> bool:
+    """Compare with every token in constant time."""
+    given = (presented or "").encode()
+    return sum(hmac.compare_digest(given, token.encode()) for token in tokens) > 0
+
+
+def presented_token() -> str | None:
+    """Return the token of the current request: ``Authorization: Bearer …``, or Basic's password (browsers)."""
+    authorization = request.authorization
+    if authorization is None:
+        return None
+    return authorization.token if authorization.type == "bearer" else authorization.password
+
+
+def install(app: Flask, origins: Collection[str], tokens: Collection[str]) -> None:
+    """Guard every route of the application."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+
+    @app.before_request
+    def check() -> Response | None:
+        if not origin_allowed(request.headers.get("Origin"), request.environ, origins):
+            return error_response("Origin not allowed", 403)
+        if request.method == "OPTIONS" or not tokens or token_valid(presented_token(), tokens):
+            return None
+        response = error_response("A token is needed", 401)
+        response.headers["WWW-Authenticate"] = 'Basic realm="Price Hub", charset="UTF-8"'
+        return response
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.vary.add("Origin")
+        origin = request.headers.get("Origin")
+        if origin and origin_allowed(origin, request.environ, origins):
+            response.headers["Access-Control-Allow-Origin"] = origin
+            if request.method == "OPTIONS":
+                response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE, OPTIONS"
+                response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+        if response.mimetype == "application/json":
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        if error.response is not None or status < 400:
+            return error.get_response()  # type: ignore[return-value]
+        response = error_response(error.name, status)
+        if valid_methods := getattr(error, "valid_methods", None):
+            response.headers["Allow"] = ", ".join(sorted(valid_methods))
+        return response
+
+    @app.errorhandler(Exception)
+    def bug(error: Exception) -> Response:
+        log.error("bug in %s %s", request.method, request.path, exc_info=error)
+        return error_response("Internal Server Error", 500)

@@ -1,0 +1,206 @@
+"""The REST routes of the contract (``docs/protocol.md``); each answers under ``/`` and under ``/api/``."""
+
+from __future__ import annotations
+
+import heapq
+import re
+import time
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, current_app, redirect, request, url_for
+
+from hub.hub import PriceHub
+from hub.model import ConnectionStatus, HealthStatus, Quote
+from hub.payload import iso_time, json_number
+from hub.web.guard import error_response, json_response
+
+DEFAULT_LIMIT = 50
+MAX_ALERT_BYTES = 16_384
+
+# every route that a newcomer may try with a browser or curl
+INDEX = (
+    "/health",
+    "/connections",
+    "/prices",
+    "/price/BTC-USD",
+    "/tickers",
+    "/tickers/BTC-USD",
+    "/priority-pairs",
+    "/dashboard",
+)
+
+
+def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
+    """Return the routes on a hub; ``name`` tells the copies under different prefixes apart."""
+    routes = Blueprint(name, __name__)
+
+    @routes.get("/health")
+    def health() -> Response:
+        summary = hub.get_health_summary()
+        up = summary["connected_connections"] > 0 and summary["status"] != HealthStatus.CRITICAL
+        return json_response(summary, 200 if up else 503)
+
+    @routes.get("/connections")
+    def connections() -> Response:
+        return json_response(connections_body(hub))
+
+    @routes.get("/prices")
+    def prices() -> Response:
+        text = request.args.get("limit", str(DEFAULT_LIMIT))
+        if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) == 0:
+            return error_response("limit must be a positive integer", 400)
+        newest = heapq.nlargest(int(text), hub.book.quotes(), key=lambda quote: quote.received_monotonic)
+        body = {
+            "count": len(newest),
+            "timestamp": iso_time(time.time()),
+            "prices": {quote.ticker.product_id: _price_entry(quote) for quote in newest},
+            "simulated": hub.simulated,
+        }
+        return json_response(body)
+
+    @routes.get("/price/<product_id>")
+    def price(product_id: str) -> Response:
+        quote = hub.book.quote(product_id.upper())
+        if quote is None:
+            return error_response(f"Symbol {product_id.upper()[:64]} not found", 404, **_why_missing(hub, product_id))
+        ticker = quote.ticker
+        body = {
+            "symbol": ticker.product_id,
+            "price": _number(ticker.price),
+            "bid": _number(ticker.best_bid),
+            "ask": _number(ticker.best_ask),
+            "last_updated": iso_time(quote.received_at),
+            "volume_24h": _number(ticker.volume_24h),
+            "time": ticker.time,
+            "trade_id": ticker.trade_id,
+            "connection_id": quote.connection_id,
+            "simulated": ticker.simulated,
+        }
+        return json_response(body)
+
+    @routes.get("/tickers")
+    def tickers() -> Response:
+        return json_response({quote.ticker.product_id: orjson.Fragment(quote.payload) for quote in hub.book.quotes()})
+
+    @routes.get("/tickers/<product_id>")
+    def ticker(product_id: str) -> Response:
+        quote = hub.book.quote(product_id.upper())
+        if quote is None:
+            return error_response("Ticker not found", 404, **_why_missing(hub, product_id))
+        return Response(quote.payload, mimetype="application/json")
+
+    @routes.get("/priority-pairs")
+    def priority_pairs() -> Response:
+        return json_response(hub.get_priority_stats())
+
+    @routes.post("/priority-pairs")
+    def change_priority_pair() -> Response:
+        body = _json_body()
+        if not isinstance(body, dict) or "product_id" not in body or "action" not in body:
+            return error_response("product_id and action are required", 400)
+        if body["action"] not in ("add", "remove"):
+            return error_response("action must be add or remove", 400)
+        try:
+            product_id = hub.check_product_id(body["product_id"])
+        except ValueError as error:
+            return error_response(f"product_id: {error}", 400)
+        except KeyError as error:
+            return error_response(f"Symbol {error.args[0]} not found", 404)
+        if body["action"] == "add":
+            hub.add_priority_pair(product_id)
+            return json_response({"success": True, "message": f"{product_id} added to priority pairs"})
+        hub.remove_priority_pair(product_id)
+        return json_response({"success": True, "message": f"{product_id} removed from priority pairs"})
+
+    @routes.put("/priority-pairs")
+    def set_priority_pairs() -> Response:
+        body = _json_body()
+        if not isinstance(body, dict) or not isinstance(body.get("product_ids"), list):
+            return error_response("product_ids must be a list", 400)
+        try:
+            product_ids = hub.set_priority_pairs(body["product_ids"])
+        except ValueError as error:
+            return error_response(f"product_ids: {error}", 400)
+        except KeyError as error:
+            return error_response(f"Symbol {error.args[0]} not found", 404)
+        message = f"{len(product_ids)} priority pairs set"
+        return json_response({"success": True, "message": message, "product_ids": product_ids})
+
+    @routes.delete("/priority-pairs")
+    def clear_priority_pairs() -> Response:
+        hub.clear_priority_pairs()
+        return json_response({"success": True, "message": "priority pairs cleared"})
+
+    @routes.post("/alert")
+    def alert() -> Response:
+        request.max_content_length = MAX_ALERT_BYTES
+        body = _json_body()
+        if not isinstance(body, dict):
+            return error_response("a JSON object is required", 400)
+        hub.relay("trade_update", body)
+        return json_response({"success": True, "message": "relayed"})
+
+    @routes.get("/")
+    def index() -> Any:
+        accepts = request.accept_mimetypes
+        if accepts.quality("text/html") > accepts.quality("application/json"):
+            return redirect(url_for(".dashboard"))
+        links = {"rest": list(INDEX), "socketio": "/socket.io/", "dashboard": "/dashboard"}
+        return json_response({"service": "price-hub", "simulated": hub.simulated, **links})
+
+    return routes
+
+
+def connections_body(hub: PriceHub) -> dict[str, Any]:
+    """Return the body of ``GET /connections``."""
+    slots = hub.connections()
+    return {
+        "total_connections": len(slots),
+        "connected": sum(slot.status is ConnectionStatus.CONNECTED for slot in slots),
+        "connections": [
+            {
+                "connection_id": slot.connection_id,
+                "status": slot.status,
+                "products_count": len(slot.product_ids),
+                "total_messages": slot.total_messages,
+                "error_count": slot.error_count,
+                "uptime_seconds": round(slot.uptime_seconds, 3),
+                "last_heartbeat": None if slot.last_heartbeat is None else iso_time(slot.last_heartbeat),
+                "last_message": None if slot.last_message is None else iso_time(slot.last_message),
+                "messages_per_second": round(slot.messages_per_second, 1),
+                "reconnects": slot.reconnects,
+                "last_cause": slot.last_cause,
+                "generation": slot.generation,
+            }
+            for slot in slots
+        ],
+        "simulated": hub.simulated,
+    }
+
+
+def _price_entry(quote: Quote) -> dict[str, Any]:
+    entry = {
+        "price": _number(quote.ticker.price),
+        "last_updated": iso_time(quote.received_at),
+        "volume_24h": _number(quote.ticker.volume_24h),
+    }
+    return {**entry, "simulated": True} if quote.ticker.simulated else entry
+
+
+def _number(text: str) -> orjson.Fragment:
+    return orjson.Fragment(json_number(text))
+
+
+def _why_missing(hub: PriceHub, product_id: str) -> dict[str, str]:
+    return {"reason": "it is watched, but has no price yet"} if hub.book.knows(product_id.upper()) else {}
+
+
+def _json_body() -> Any:
+    """Return the parsed body, None where it is no strict JSON; raises 413 for one that is too large."""
+    data = request.get_data(cache=False)
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        current_app.logger.debug("no JSON in a body of %d bytes: %s", len(data), error)
+        return None

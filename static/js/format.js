@@ -1,0 +1,76 @@
+// How numbers and times read on the dashboard. templates/format.html says the same for the first paint: change both.
+
+const WITH_PRICE_DIGITS = new Set([
+  "price", "bid", "ask", "volume_24h", "price_24h", "low_24h", "high_24h", "price_change_24h",
+  "price_change_percent_24h", "last_size",
+]);
+
+/** A JSON.parse reviver that keeps the digits of price fields as the text the server sent ("133.630"). */
+export function exactNumbers(key, value, context) {
+  if (typeof value !== "number" || !WITH_PRICE_DIGITS.has(key)) return value;
+  return plain(context?.source ?? value);
+}
+
+/** A number as plain decimal text, without exponent and without losing digits; whole ones get .0, as in the JSON. */
+export function plain(value) {
+  const text = String(value);
+  const match = /^(-?)(\d+)(?:\.(\d*))?e([+-]?\d+)$/i.exec(text);
+  if (!match) return /^-?\d+$/.test(text) ? `${text}.0` : text;
+  const [, sign, whole, fraction = "", exponent] = match;
+  const point = whole.length + Number(exponent);
+  const digits = whole + fraction;
+  if (point <= 0) return `${sign}0.${"0".repeat(-point)}${digits}`;
+  if (point >= digits.length) return `${sign}${digits}${"0".repeat(point - digits.length)}.0`;
+  return `${sign}${digits.slice(0, point)}.${digits.slice(point)}`;
+}
+
+/** Plain decimal text with its integer part grouped: 67,123.45. Zero stands for "the exchange did not send it". */
+export function exact(text) {
+  if (!text || !Number(text)) return "–";
+  const [whole, fraction] = plain(text).split(".");
+  const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return `${grouped}.${fraction}`;
+}
+
+const INTEGER = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
+export function count(value) {
+  return Number.isFinite(value) ? INTEGER.format(value) : "–";
+}
+
+/** 100 stays 100; anything less never rounds up to it. */
+export function percent(value) {
+  if (!Number.isFinite(value)) return "–";
+  return value === 100 || value === 0 ? `${value}%` : `${Math.min(value, 99.9).toFixed(1)}%`;
+}
+
+export function compact(value) {
+  for (const [unit, suffix] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "K"]]) {
+    if (value >= unit) return (value / unit).toFixed(2) + suffix;
+  }
+  return value.toFixed(2);
+}
+
+/** [text, "up" | "down" | "flat"] of a change in percent; null is an unknown one. */
+export function change(value) {
+  if (value === null) return ["–", "flat"];
+  const text = Math.abs(value).toFixed(2);
+  if (text === "0.00") return ["0.00%", "flat"];
+  return value > 0 ? [`+${text}%`, "up"] : [`−${text}%`, "down"];
+}
+
+/** How old something is, in one unit: it is read at a glance, and changes width as little as possible. */
+export function age(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < 120) return `${s} s`;
+  if (s < 7200) return `${Math.floor(s / 60)} min`;
+  return s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
+}
+
+export function duration(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}

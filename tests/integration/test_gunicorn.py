@@ -1,0 +1,202 @@
+"""The hub under gunicorn, run from a folder that holds nothing but what the image holds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import socketio
+import websocket
+
+from hub import green
+from hub.simulator.launch import launch
+from tests.conftest import eventually
+
+ROOT = Path(__file__).parents[2]
+STOP_SECONDS = 8.0
+
+
+class Gunicorn:
+    """gunicorn as a subprocess, on a port that stays the same over restarts."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.folder = folder
+        self.env = {**env, "PORT": str(self.port)}
+        self.log = folder / "gunicorn.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "gunicorn", "-c", "docker/gunicorn.conf.py", *arguments, "wsgi:app"]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=self.env, stdout=log, stderr=log, start_new_session=True
+            )
+        return self.process
+
+    def start_and_wait(self) -> None:
+        process = self.start()
+
+        def healthy() -> bool:
+            assert process.poll() is None, self.log.read_text()
+            try:
+                return requests.get(self.url + "/health", timeout=2).status_code == 200
+            except requests.RequestException:
+                return False
+
+        eventually(healthy, 30)
+
+    def kill(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[object]:
+    with launch(["--products", "30"]) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def gunicorn(simulator, tmp_path: Path) -> Iterator[Gunicorn]:  # type: ignore[no-untyped-def]
+    folder = tmp_path / "image"
+    for sources in re.findall(r"(?m)^COPY (?!--)(.+) \S+$", (ROOT / "docker/Dockerfile").read_text()):
+        for source in sources.split():
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, folder / source, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                (folder / source).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / source, folder / source)
+    env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    env.update(WS_URL=simulator.ws_url, REST_URL=simulator.rest_url, WS_DIALECT="exchange", HOST="127.0.0.1")
+    env.update(STATE_DIR=str(tmp_path / "state"), WEB_CONCURRENCY="4")  # as some hosts set it: must not matter
+    server = Gunicorn(folder, env)
+    yield server
+    server.kill()
+
+
+def connect(url: str, transports: list[str] | None = None) -> tuple[socketio.Client, list[dict]]:
+    client = socketio.Client(reconnection_delay=0.2, reconnection_delay_max=1)
+    tickers: list[dict] = []
+    client.on("ticker_update", tickers.append)
+    client.connect(url, transports=transports)
+    return client, tickers
+
+
+def test_serves_rest_and_every_transport(gunicorn: Gunicorn) -> None:
+    gunicorn.start_and_wait()
+
+    def health() -> dict:
+        return requests.get(gunicorn.url + "/api/health", timeout=5).json()
+
+    eventually(lambda: health()["connected_connections"] == 2, 10)
+    assert health()["total_products"] == 30
+    assert health()["total_connections"] == 2, "one worker, so one set of connections"
+    for transports, expected in ((None, "websocket"), (["websocket"], "websocket"), (["polling"], "polling")):
+        client, tickers = connect(gunicorn.url, transports)
+        try:
+            eventually(lambda tickers=tickers: len({t["crypto"] for t in tickers}) >= 10, 15)
+            eventually(lambda client=client, expected=expected: client.transport() == expected, 5)
+            assert all(isinstance(ticker["price"], (int, float)) for ticker in tickers)
+        finally:
+            client.disconnect()
+
+
+def test_a_silent_crowd_does_not_starve_health(gunicorn: Gunicorn) -> None:
+    green.raise_descriptor_limit()  # of this process, for its end of the crowd
+    gunicorn.start_and_wait()
+    crowd = []
+    try:
+        for _ in range(1_200):  # more than eventlet's and gunicorn's own limits
+            crowd.append(socket.create_connection(("127.0.0.1", gunicorn.port), timeout=5))
+            crowd[-1].sendall(b"GET /health HTTP/1.1\r\n")  # and the rest never comes
+        started = time.monotonic()
+        assert requests.get(gunicorn.url + "/health", timeout=5).status_code == 200
+        assert time.monotonic() - started < 2
+    finally:
+        for one in crowd:
+            one.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"), [(("-w", "2"), "runs in one process"), (("--preload",), "preload_app")]
+)
+def test_what_would_make_two_hubs_is_refused(gunicorn: Gunicorn, arguments: tuple[str, ...], reason: str) -> None:
+    process = gunicorn.start(*arguments)
+    assert process.wait(timeout=20) == 2
+    log = gunicorn.log.read_text()
+    assert len([line for line in log.splitlines() if reason in line]) == 1, log
+    assert "Booting worker" not in log
+
+
+def test_wrong_settings_stop_it_before_it_listens(gunicorn: Gunicorn) -> None:
+    gunicorn.env.update(TOP_USD_PAIRS="many", WINDOW_MINUTES="never")
+    process = gunicorn.start()
+    assert process.wait(timeout=20) == 2
+    log = gunicorn.log.read_text()
+    assert "TOP_USD_PAIRS" in log
+    assert "WINDOW_MINUTES" in log
+    assert "Listening" not in log
+
+
+def test_asked_for_a_second_worker_it_stays_with_one(gunicorn: Gunicorn) -> None:
+    gunicorn.start_and_wait()
+    assert gunicorn.process is not None
+    gunicorn.process.send_signal(signal.SIGTTIN)
+    eventually(lambda: "stays at 1 worker" in gunicorn.log.read_text(), 5)
+    time.sleep(0.5)
+    assert gunicorn.log.read_text().count("Booting worker") == 1
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("transports", [None, ["polling"]], ids=["websocket", "polling"])
+def test_it_ends_in_time_and_its_clients_come_back(
+    gunicorn: Gunicorn, stop: signal.Signals, transports: list[str] | None
+) -> None:
+    gunicorn.start_and_wait()
+    client, tickers = connect(gunicorn.url, transports)
+    try:
+        eventually(lambda: tickers, 15)
+        idle = requests.Session()  # a keep-alive connection that nobody uses must not delay the end
+        idle.get(gunicorn.url + "/health", timeout=5)
+        assert gunicorn.process is not None
+        started = time.monotonic()
+        gunicorn.process.send_signal(stop)
+        assert gunicorn.process.wait(timeout=STOP_SECONDS + 2) == 0, gunicorn.log.read_text()
+        assert time.monotonic() - started < STOP_SECONDS
+        assert "Traceback" not in gunicorn.log.read_text()
+        eventually(lambda: not client.connected, 5)
+        tickers.clear()
+        gunicorn.start_and_wait()
+        eventually(lambda: tickers, 15)
+    finally:
+        client.shutdown()
+
+
+def test_a_websocket_is_closed_as_by_a_restart(gunicorn: Gunicorn) -> None:
+    gunicorn.start_and_wait()
+    url = gunicorn.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+    client = websocket.create_connection(url, timeout=5)
+    client.send("40")
+    assert gunicorn.process is not None
+    gunicorn.process.send_signal(signal.SIGTERM)
+    frames: list[tuple[int, bytes]] = []
+    eventually(lambda: frames.append(client.recv_data(control_frame=True)) or frames[-1][0] == 8, 5)
+    assert int.from_bytes(frames[-1][1][:2]) == 1012, "service restart"
+    assert not any(data[:1] in (b"1",) or data[:2] == b"41" for _, data in frames), "either makes clients stop for good"
+    client.close()
+    assert gunicorn.process.wait(timeout=STOP_SECONDS) == 0

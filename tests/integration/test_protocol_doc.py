@@ -1,0 +1,78 @@
+"""docs/protocol.md is held against a running hub: every example, field by field, type by type."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import ROOT, HubProcess, eventually
+from tests.integration.test_socketio import Listener
+
+TEXT = (ROOT / "docs" / "protocol.md").read_text()
+SECTIONS = re.findall(r"^### `([^`]+)`\n(.*?)(?=^##|\Z)", TEXT, re.M | re.S)
+EXAMPLES = {
+    title: json.loads(found[1]) for title, body in SECTIONS if (found := re.search(r"```json\n(.*?)```", body, re.S))
+}
+BODIES = {
+    "POST /priority-pairs": {"product_id": "BTC-USD", "action": "add"},
+    "PUT /priority-pairs": {"product_ids": ["BTC-USD", "ETH-USD"]},
+    "POST /alert": {"crypto": "BTC-USD"},
+}
+ROUTES = [title for title in EXAMPLES if "/" in title]
+
+
+def check(example: Any, answer: Any, where: str) -> None:
+    """The answer has the example's fields (no more, no fewer) with its JSON types."""
+    if isinstance(example, dict):
+        assert isinstance(answer, dict), where
+        if where.endswith(("prices", "GET /tickers", "lastUpdates")):  # product → value
+            for product_id, value in answer.items():
+                check(next(iter(example.values())), value, f"{where}.{product_id}")
+        elif not where.endswith((".ticker", "refused_frames")):
+            assert set(answer) == set(example), where
+            for name in example:
+                check(example[name], answer[name], f"{where}.{name}")
+    elif isinstance(example, list):
+        assert isinstance(answer, list), where
+        for value in answer:
+            check(example[0], value, where)
+    elif example is not None and answer is not None:
+        assert type(answer) is type(example), (where, example, answer)
+
+
+@pytest.mark.parametrize("title", ROUTES)
+def test_a_routes_example(hub: HubProcess, title: str) -> None:
+    method, path = title.split()
+    if title == "GET /priority-pairs":
+        requests.put(hub.url + path, json={"product_ids": ["BTC-USD"]}, timeout=5)
+    for prefix in ("", "/api"):
+        response = requests.request(method, hub.url + prefix + path, json=BODIES.get(title), timeout=5)
+        assert response.status_code == 200
+        check(EXAMPLES[title], response.json(), title)
+    requests.delete(hub.url + "/priority-pairs", timeout=5)
+
+
+def test_every_route_is_described(hub: HubProcess) -> None:
+    described = {re.split(r"[?]", title.split()[1])[0].replace("BTC-USD", "<id>") for title in ROUTES}
+    described.add("/dashboard")
+    for path in hub.get("/").json()["rest"]:
+        assert path.replace("BTC-USD", "<id>") in described
+    assert len(ROUTES) == 12
+
+
+def test_the_events_examples(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(simulator=["--products", "3", "--rate", "100"], WINDOW_MINUTES="0.05", VOLUME_THRESHOLD="1.0")
+    listener = Listener(hub.url)
+    requests.put(hub.url + "/priority-pairs", json={"product_ids": ["BTC-USD"]}, timeout=5)
+    requests.post(hub.url + "/alert", json=EXAMPLES["trade_update"], timeout=5)
+    listener.client.emit("spike_alert", EXAMPLES["spike_alert"])
+    for event in ("ticker_update", "priority_ticker_update", "volume_alert", "spike_alert", "trade_update"):
+        eventually(lambda event=event: listener.events[event], 30)
+        example = EXAMPLES.get(event, EXAMPLES["GET /tickers/BTC-USD"])
+        check(example, listener.events[event][0], event)
+    listener.close()

@@ -1,0 +1,484 @@
+"""The simulator as a process of its own, seen through plain clients over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import websocket
+
+from hub.simulator.launch import SimulatorProcess, launch
+
+Frame = dict[str, Any]
+
+
+class Client:
+    """A plain WebSocket client that remembers all frames."""
+
+    def __init__(self, sim: SimulatorProcess) -> None:
+        self.ws = websocket.create_connection(sim.ws_url, timeout=5)
+        self.frames: list[Frame] = []
+
+    def say(self, **message: Any) -> None:
+        self.ws.send(json.dumps(message))
+
+    def subscribe(self, *product_ids: str) -> Frame:
+        self.say(type="subscribe", product_ids=product_ids, channels=["ticker", "heartbeat"])
+        return self.until(lambda frame: frame["type"] in ("subscriptions", "error"))
+
+    def until(self, wanted: Callable[[Frame], bool], timeout: float = 5.0) -> Frame:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            frame = json.loads(self.ws.recv())
+            self.frames.append(frame)
+            if wanted(frame):
+                return frame
+        raise AssertionError(f"did not come within {timeout} s; the last: {self.frames[-3:]}")
+
+    def read_for(self, seconds: float) -> list[Frame]:
+        """Return what comes within some time."""
+        start, deadline = len(self.frames), time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.ws.settimeout(left)
+            try:
+                self.frames.append(json.loads(self.ws.recv()))
+            except websocket.WebSocketTimeoutException:
+                break
+        self.ws.settimeout(5)
+        return self.frames[start:]
+
+    def ended(self, timeout: float = 3.0) -> BaseException:
+        """Read on and return the error that ends the connection."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                self.ws.recv()
+            except (OSError, websocket.WebSocketException) as error:
+                return error
+        raise AssertionError("the connection is still open")
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[SimulatorProcess]:
+    with launch(["--products", "12", "--rate", "300"]) as process:
+        yield process
+        assert process.stderr_text() == ""
+        assert process.alive()
+
+
+@pytest.fixture
+def sim(shared: SimulatorProcess) -> Iterator[SimulatorProcess]:
+    yield shared
+    shared.control("clear", {})
+    shared.control("resume", {})
+
+
+@pytest.fixture
+def connect(sim: SimulatorProcess) -> Iterator[Callable[..., Client]]:
+    clients: list[Client] = []
+
+    def make(simulator: SimulatorProcess = sim) -> Client:
+        clients.append(Client(simulator))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.ws.shutdown()
+
+
+def index_of(sim: SimulatorProcess, product_id: str) -> int:
+    return next(row["index"] for row in sim.control("connections")["open"] if product_id in row["products"])
+
+
+def eventually(condition: Callable[[], bool], timeout: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true"
+        time.sleep(0.02)
+
+
+def of(frames: list[Frame], kind: str, product_id: str) -> list[Frame]:
+    return [frame for frame in frames if frame["type"] == kind and frame.get("product_id") == product_id]
+
+
+def test_ack_then_the_last_ticker_again_then_dense_trades(connect: Callable[..., Client]) -> None:
+    client = connect()
+    ack = client.subscribe("BTC-USD", "ETH-USD")
+    assert {row["name"]: set(row["product_ids"]) for row in ack["channels"]} == {
+        "ticker": {"BTC-USD", "ETH-USD"},
+        "heartbeat": {"BTC-USD", "ETH-USD"},
+    }
+    client.read_for(0.5)
+    assert [frame["product_id"] for frame in client.frames[1:3]] == ["BTC-USD", "ETH-USD"]
+    ids = [frame["trade_id"] for frame in of(client.frames, "ticker", "BTC-USD")]
+    assert len(ids) > 5
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+def test_a_resubscribe_repeats_a_trade_id_already_seen(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    client.read_for(0.2)
+    sim.control("pause", {})
+    client.read_for(0.2)
+    last = of(client.frames, "ticker", "BTC-USD")[-1]
+    client.subscribe("BTC-USD")
+    assert client.until(lambda frame: frame["type"] == "ticker") == last
+
+
+def test_heartbeats_once_a_second_name_the_last_trade(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD", "ETH-USD", "SOL-USD")
+    client.read_for(1.0)
+    sim.control("pause", {})
+    frames = client.read_for(2.5)
+    for product_id in ("BTC-USD", "ETH-USD", "SOL-USD"):
+        beats = of(frames, "heartbeat", product_id)
+        assert 2 <= len(beats) <= 3
+        assert beats[-1]["last_trade_id"] == of(client.frames, "ticker", product_id)[-1]["trade_id"]
+    assert all(frame["simulated"] is True for frame in client.frames if frame["type"] in ("ticker", "heartbeat"))
+
+
+def test_unsubscribing_all_leaves_no_channels(connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    client.say(type="unsubscribe", product_ids=["BTC-USD"], channels=["ticker", "heartbeat"])
+    assert client.until(lambda frame: frame["type"] == "subscriptions") == {"type": "subscriptions", "channels": []}
+    assert client.read_for(0.3) == []
+
+
+def test_one_bad_product_rejects_the_whole_request(connect: Callable[..., Client]) -> None:
+    client = connect()
+    error = client.subscribe("BTC-USD", "NOPE-USD")
+    assert error == {"type": "error", "message": "Failed to subscribe", "reason": "NOPE-USD is not a valid product"}
+    assert client.read_for(0.3) == []
+
+
+def test_kill_is_a_reset_of_the_chosen_one_only(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    victim, bystander = connect(), connect()
+    victim.subscribe("ADA-USD")
+    bystander.subscribe("BTC-USD")
+    assert sim.control("fault", {"kind": "kill", "connections": {"product": "ADA-USD"}}) == {"hit": 1}
+    assert isinstance(victim.ended(), ConnectionResetError)
+    assert of(bystander.read_for(0.3), "ticker", "BTC-USD")
+    assert [row["products"] for row in sim.control("connections")["open"]] == [["BTC-USD"]]
+
+
+def test_kill_reaches_a_client_that_does_not_read(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    victim = connect()
+    victim.subscribe("BTC-USD")
+    sim.control("fault", {"kind": "garbage", "connections": "all", "text": "x" * 900_000})
+    sim.control("fault", {"kind": "garbage", "connections": "all", "text": "x" * 900_000})
+    sim.control("fault", {"kind": "kill", "connections": "all"})
+    eventually(lambda: sim.control("connections")["open"] == [])
+
+
+def test_mute_keeps_the_socket_open_and_silent(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    victim, bystander = connect(), connect()
+    victim.subscribe("ADA-USD", "BTC-USD")
+    bystander.subscribe("BTC-USD")
+    index = index_of(sim, "ADA-USD")
+    assert sim.control("fault", {"kind": "mute", "connections": [index], "seconds": None}) == {"hit": 1}
+    victim.read_for(0.1)
+    victim.ws.ping("still there?")
+    victim.say(type="unsubscribe", channels=["heartbeat"])
+    assert victim.read_for(1.2) == []
+    assert of(bystander.read_for(0.2), "ticker", "BTC-USD")
+    sim.control("clear", {})
+    assert victim.until(lambda frame: frame["type"] == "subscriptions")["channels"][0]["name"] == "ticker"
+    assert victim.until(lambda frame: frame["type"] == "ticker")
+
+
+def test_mute_ends_by_itself(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    sim.control("fault", {"kind": "mute", "connections": "all", "seconds": 0.4})
+    client.read_for(0.2)
+    assert sim.control("connections")["open"][0]["muted"] is True
+    before = of(client.frames, "ticker", "BTC-USD")[-1]
+    after = client.until(lambda frame: frame["type"] == "ticker")
+    assert after["trade_id"] > before["trade_id"] + 5  # what happened meanwhile is lost
+    assert sim.control("connections")["open"][0]["muted"] is False
+
+
+def test_a_muted_connection_that_the_client_closes_leaves_nothing(
+    sim: SimulatorProcess, connect: Callable[..., Client]
+) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    sim.control("fault", {"kind": "mute", "connections": "all", "seconds": None})
+    client.ws.shutdown()
+    eventually(lambda: sim.control("connections")["open"] == [])
+
+
+def test_dropped_trades_happened_but_were_not_sent(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    already = len(sim.control("sent")["products"]["BTC-USD"]["dropped"])
+    assert sim.control("fault", {"kind": "drop", "product": "BTC-USD", "count": 3}) == {"hit": 1}
+    eventually(lambda: len(sim.control("sent")["products"]["BTC-USD"]["dropped"]) == already + 3)
+    client.read_for(0.3)
+    ids = [frame["trade_id"] for frame in of(client.frames, "ticker", "BTC-USD")]
+    sent = sim.control("sent")["products"]["BTC-USD"]
+    dropped = sent["dropped"][already:]
+    assert sorted(set(range(ids[0], ids[-1] + 1)) - set(ids)) == dropped
+    assert len(sent["ranges"]) == 1
+    assert sent["first_id"] <= ids[0]
+    assert sent["last_id"] >= ids[-1]
+    rows = requests.get(f"{sim.rest_url}/products/BTC-USD/trades", params={"before": dropped[0] - 1}, timeout=5).json()
+    assert set(dropped) <= {row["trade_id"] for row in rows}
+
+
+def test_garbage_is_what_was_asked_for(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    sim.control("fault", {"kind": "garbage", "connections": "all", "text": "<html>"})
+    assert client.ws.recv() == "<html>"
+    sim.control("fault", {"kind": "garbage", "connections": "all", "base64": "//8="})
+    with pytest.raises(websocket.WebSocketPayloadException):
+        client.ws.recv()
+    sim.control("fault", {"kind": "garbage", "connections": "all", "base64": "gQJoaQ==", "raw": True})
+    assert client.ws.recv() == "hi"  # 81 02 68 69: a finished frame
+
+
+def test_refuse_answers_the_upgrade_with_a_status(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    before = sim.control("connections")
+    sim.control("fault", {"kind": "refuse", "seconds": 30, "status": 503, "retry_after": 7})
+    with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+        Client(sim)
+    assert caught.value.status_code == 503
+    assert caught.value.resp_headers["retry-after"] == "7"
+    after = sim.control("connections")
+    assert after["refused_total"] == before["refused_total"] + 1
+    assert len(after["connects"]) == len(before["connects"]) + 1
+    sim.control("clear", {})
+    assert connect().subscribe("BTC-USD")["type"] == "subscriptions"
+
+
+def test_refuse_can_hang(sim: SimulatorProcess) -> None:
+    sim.control("fault", {"kind": "refuse", "seconds": 30, "hang": True})
+    with pytest.raises(websocket.WebSocketTimeoutException):
+        websocket.create_connection(sim.ws_url, timeout=0.4)
+
+
+def test_rest_faults(sim: SimulatorProcess) -> None:
+    def ask() -> requests.Response:
+        return requests.get(f"{sim.rest_url}/products/BTC-USD/stats", timeout=5)
+
+    sim.control("fault", {"kind": "rest", "seconds": 30, "status": 500})
+    assert ask().status_code == 500
+    sim.control("fault", {"kind": "rest", "seconds": 30, "html": True})
+    assert "<html>" in ask().text
+    sim.control("fault", {"kind": "rest", "seconds": 30, "empty": True})
+    assert ask().content == b""
+    sim.control("fault", {"kind": "rest", "seconds": 30, "truncate": True})
+    with pytest.raises(requests.exceptions.RequestException):
+        ask()
+    sim.control("fault", {"kind": "rest", "seconds": 30, "delay_seconds": 0.3})
+    started = time.monotonic()
+    assert "open" in ask().json()
+    assert time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({"kind": "explode"}, "kind"),
+        ({"kind": "kill"}, "connections"),
+        ({"kind": "kill", "connections": ["BTC-USD"]}, "connections"),
+        ({"kind": "mute", "connections": "all"}, "seconds"),
+        ({"kind": "mute", "connections": "all", "seconds": -1}, "seconds"),
+        ({"kind": "drop", "product": "NO-USD", "count": 1}, "product"),
+        ({"kind": "drop", "product": "BTC-USD"}, "count"),
+        ({"kind": "refuse", "seconds": 1, "statsu": 500}, "statsu"),
+        ({"kind": "garbage", "connections": "all"}, "text"),
+        ({"kind": "rest", "seconds": 1}, "status"),
+    ],
+)
+def test_a_senseless_fault_is_refused(sim: SimulatorProcess, body: Frame, word: str) -> None:
+    with pytest.raises(RuntimeError, match=word):
+        sim.control("fault", body)
+
+
+def test_control_needs_a_json_object(sim: SimulatorProcess) -> None:
+    for data in (b"[]", b"{"):
+        answer = requests.post(f"{sim.control_url}/fault", data=data, timeout=5)
+        assert answer.status_code == 400
+        assert answer.json()["error"]
+    assert requests.get(f"{sim.control_url}/nothing", timeout=5).status_code == 404
+    assert requests.get(f"{sim.control_url}/replay", timeout=5).status_code == 400
+
+
+def test_rest_speaks_as_the_exchange() -> None:
+    with launch(["--products", "5", "--rate", "200"]) as sim, requests.Session() as session:
+
+        def get(path: str, **parameters: Any) -> requests.Response:
+            return session.get(sim.rest_url + path, params=parameters, timeout=5)
+
+        listing = get("/products")
+        assert listing.headers["X-Simulated"] == "true"
+        ids = [row["id"] for row in listing.json() if row["status"] == "online" and row["quote_currency"] == "USD"]
+        assert len(ids) == 5
+        stats = get("/products/stats").json()
+        assert set(stats["BTC-USD"]["stats_24hour"]) == {"open", "high", "low", "last", "volume"}
+        assert set(stats["BTC-USD"]["stats_30day"]) == {"volume"}
+        assert set(ids) <= set(stats)
+        ticker = get("/products/BTC-USD/ticker").json()
+        assert set(ticker) == {"ask", "bid", "volume", "trade_id", "price", "size", "time"}
+        eventually(lambda: sim.control("sent")["ticks_total"] > 50)
+        page = get("/products/BTC-USD/trades", limit=2)
+        newest, older = (row["trade_id"] for row in page.json())
+        assert newest == older + 1
+        assert (page.headers["cb-before"], page.headers["cb-after"]) == (str(newest), str(older))
+        below = get("/products/BTC-USD/trades", after=newest, limit=1).json()
+        assert below[0]["trade_id"] == older
+        assert get("/products/BTC-USD/trades", limit="x").status_code == 400
+        missing = get("/products/NOPE-USD/ticker")
+        assert (missing.status_code, missing.json()) == (404, {"message": "NotFound"})
+        limited = [get("/products/BTC-USD/stats") for _ in range(25)]
+        assert limited[-1].status_code == 429
+        assert limited[-1].json() == {"message": "Public rate limit exceeded"}
+
+
+def test_connects_beyond_the_burst_are_refused() -> None:
+    with launch(["--products", "3", "--rate", "50"]) as sim:
+        clients, refused = [], 0
+        started = time.monotonic()
+        for _ in range(40):
+            try:
+                clients.append(Client(sim))
+            except websocket.WebSocketBadStatusException as error:
+                refused += error.status_code == 429
+        assert len(clients) + refused == 40
+        assert 20 <= len(clients) <= 21 + 8 * (time.monotonic() - started)
+        report = sim.control("connections")
+        assert report["violations"]["connect_rate"] == report["refused_total"] == refused > 0
+        assert len(report["connects"]) == 40
+        with contextlib.suppress(OSError):  # it may be cut off before it has said everything
+            for _ in range(400):
+                clients[0].say(type="subscribe", product_ids=["BTC-USD"], channels=["heartbeat"])
+        clients[0].ended()
+        assert sim.control("connections")["violations"]["message_rate"] == 1
+        # the others have not subscribed
+        eventually(lambda: sim.control("connections")["open"] == [], timeout=7)
+        assert sim.control("connections")["violations"]["late_subscribe"] == len(clients) - 1
+        for client in clients:
+            client.ws.shutdown()
+
+
+def test_a_client_that_does_not_read_is_cut_and_blocks_nobody() -> None:
+    with launch(["--products", "2", "--rate", "30000"]) as sim:
+        idle, bystander = Client(sim), Client(sim)
+        idle.subscribe("BTC-USD")
+        bystander.subscribe("ETH-USD")
+        gone_by = time.monotonic() + 10
+        while len(sim.control("connections")["open"]) == 2:
+            frames = bystander.read_for(0.1)
+            assert of(frames, "ticker", "ETH-USD"), "the bystander got nothing"
+            assert time.monotonic() < gone_by
+        ids = [frame["trade_id"] for frame in of(bystander.frames, "ticker", "ETH-USD")]
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+        assert sim.control("connections")["open"][0]["products"] == ["ETH-USD"]
+        for client in (idle, bystander):
+            client.ws.shutdown()
+
+
+def recorded(product_id: str, trade_id: int) -> str:
+    return (
+        f'{{"type":"ticker","sequence":{trade_id * 2},"product_id":"{product_id}","price":"133.630","open_24h":"131.3",'
+        f'"volume_24h":"1.5","low_24h":"128.35","high_24h":"134.4","volume_30d":"4.5","best_bid":"133.6",'
+        f'"best_bid_size":"1","best_ask":"133.7","best_ask_size":"1","side":"buy",'
+        f'"time":"2025-11-24T17:14:48.{trade_id:06d}Z","trade_id":{trade_id},"last_size":"2.9"}}'
+    )
+
+
+def test_replay_at_full_speed_sends_every_recorded_byte_behind_the_mark(tmp_path: Path) -> None:
+    lines = [recorded(("SOL-USD", "BTC-USD")[number % 2], 100 + number // 2) for number in range(14_000)]
+    path = tmp_path / "small.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    with launch(["--replay", str(path), "--speed", "max", "--hold"]) as sim:
+        assert sim.control("replay") == {"state": "waiting", "sent": 0, "total": 14_000}
+        client = Client(sim)
+        client.ws.frame_buffer.skip_utf8_validation = True
+        ack = client.subscribe("SOL-USD", "BTC-USD")
+        assert ack["type"] == "subscriptions"
+        beat = client.until(bool)
+        assert (beat["type"], beat["last_trade_id"]) == ("heartbeat", 0)
+        assert sim.control("replay")["sent"] == 0
+        sim.control("start", {})
+        time.sleep(0.5)  # more than a client may lag behind: the replay has to wait
+        texts = []
+        while len(texts) < len(lines):
+            text = client.ws.recv()
+            if '"ticker"' in text:
+                texts.append(text)
+        assert texts == ['{"simulated":true,' + line[1:] for line in lines]
+        assert sim.control("replay") == {"state": "done", "sent": 14_000, "total": 14_000}
+        assert sim.control("sent")["products"]["SOL-USD"]["ranges"] == [[100, 7_099]]
+        last = client.until(lambda frame: frame["type"] == "heartbeat" and frame["product_id"] == "SOL-USD", 3)
+        assert last["last_trade_id"] == 7_099
+        listing = requests.get(f"{sim.rest_url}/products", timeout=5).json()
+        assert [row["id"] for row in listing] == ["SOL-USD", "BTC-USD"]
+        client.ws.shutdown()
+
+
+def test_it_ends_when_standard_input_ends() -> None:
+    process = launch(["--products", "2"])
+    try:
+        assert process._process.stdin is not None
+        process._process.stdin.close()
+        deadline = time.monotonic() + 3
+        while process.alive():
+            assert time.monotonic() < deadline, "it outlived its standard input"
+            time.sleep(0.02)
+        assert process._process.returncode == 0
+    finally:
+        process.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_at_once_with_0(number: signal.Signals) -> None:
+    process = launch(["--products", "2"])
+    try:
+        started = time.monotonic()
+        os.kill(process.pid, number)
+        assert process._process.wait(timeout=3) == 0
+        assert time.monotonic() - started < 1
+        assert process.stderr_text() == ""
+    finally:
+        process.stop()
+
+
+def test_stop_is_idempotent_and_leaves_no_process() -> None:
+    process = launch(["--products", "2"])
+    process.stop()
+    process.stop()
+    assert not process.alive()
+
+
+def test_a_failure_to_start_tells_why(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="not between"):
+        launch(["--exponent", "3"])
+    with pytest.raises(RuntimeError, match=r"missing\.jsonl"):
+        launch(["--replay", str(tmp_path / "missing.jsonl")])
+
+
+def test_launch_works_on_green_threads() -> None:
+    code = (
+        "from hub import green; green.patch()\n"
+        "from hub.simulator.launch import launch\n"
+        "with launch(['--products', '2']) as sim:\n"
+        "    print(sim.control('sent')['products'].keys() >= {'BTC-USD'})\n"
+        "print(sim.alive())\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    assert run.stdout.split() == ["True", "False"]

@@ -1,0 +1,350 @@
+"""Which products there are: from the exchange, from disk, by the settings; never from what can't be believed."""
+
+import json
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import responses
+
+from hub.config import Settings
+from hub.feed.catalogue import Catalogue, CatalogueError, CatalogueSource, choose, parse_products, parse_volumes
+from hub.feed.rest import RestClient, RestError
+from hub.hub import PriceHub
+from hub.model import Product
+
+URL = "https://api.example.com"
+KEPT = "catalogue-api.example.com.json"
+
+
+def row(product_id: str, status: str = "online", **more: Any) -> dict[str, Any]:
+    base, quote = product_id.split("-")
+    return {"id": product_id, "base_currency": base, "quote_currency": quote, "status": status,
+            "display_name": product_id.replace("-", "/"), "trading_disabled": False, **more}  # fmt: skip
+
+
+def stats(volume: str, last: str) -> dict[str, Any]:
+    return {"stats_24hour": {"open": "1", "high": "2", "low": "1", "last": last, "volume": volume}}
+
+
+PRODUCTS = [
+    row("ADA-USD"), row("BTC-USD"), row("BTC-EUR"), row("ETH-USD"), row("DOGE-USD"),
+    row("OLD-USD", "delisted", trading_disabled=True), row("HALT-USD", trading_disabled=True),
+]  # fmt: skip
+# BTC has the least volume in its own units and the most in USD; DOGE the other way round
+STATS = {
+    "BTC-USD": stats("10", "90000.5"), "ETH-USD": stats("200", "3000"), "ADA-USD": stats("100000", "0.5"),
+    "DOGE-USD": stats("200000", "0.1"), "BTC-EUR": stats("50", "80000"),
+}  # fmt: skip
+
+
+class FixedRest:
+    """Answers every path with what it was given; a path without an answer fails."""
+
+    def __init__(self, products: object = None, volumes: object = None) -> None:
+        self._answers = {"/products": products, "/products/stats": volumes}
+
+    def get_json(self, path: str) -> object:
+        if self._answers[path] is None:
+            raise RestError(f"GET {path}: status 500")
+        return self._answers[path]
+
+
+def source(tmp_path: Path, products: object = PRODUCTS, volumes: object = STATS, **changes: Any) -> CatalogueSource:
+    settings = Settings(**{"rest_url": URL, "state_dir": str(tmp_path / "kept"), **changes})
+    return CatalogueSource(FixedRest(products, volumes), settings)  # type: ignore[arg-type]
+
+
+def ids(catalogue: Catalogue) -> list[str]:
+    return [product.id for product in catalogue.products]
+
+
+# -- what is believed ----------------------------------------------------------------------------------
+
+
+def test_online_products_only() -> None:
+    found = [product.id for product in parse_products(PRODUCTS)]
+    assert found == ["ADA-USD", "BTC-USD", "BTC-EUR", "ETH-USD", "DOGE-USD"]
+    assert parse_products([row("BTC-USD")]) == [Product("BTC-USD", "BTC", "USD")]
+
+
+@pytest.mark.parametrize("status", ["offline", "internal", "auction", "", "Online"])
+def test_every_other_status_is_left_out(status: str) -> None:
+    assert [item.id for item in parse_products([row("BTC-USD"), row("ETH-USD", status)])] == ["BTC-USD"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None, 5, "BTC-USD", [], {}, {"id": "ETH-USD"}, row("ETH-USD", id=5), row("ETH-USD", id="eth-usd"),
+        row("ETH-USD", id='E"-USD'), row("ETH-USD", status=None), row("ETH-USD", quote_currency=None),
+        row("ETH-USD", base_currency=["E"]),
+    ],
+)  # fmt: skip
+def test_a_malformed_entry_costs_itself_alone(bad: object, caplog: pytest.LogCaptureFixture) -> None:
+    assert [item.id for item in parse_products([bad, row("BTC-USD")])] == ["BTC-USD"]
+    assert "1 of 2 entries are malformed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], {}, "products", 5, {"products": PRODUCTS}, [None], [row("BTC-USD", "delisted")]]
+)
+def test_what_is_no_product_list(body: object) -> None:
+    with pytest.raises(CatalogueError):
+        parse_products(body)
+
+
+def test_volumes_are_in_the_quote_currency() -> None:
+    assert parse_volumes(STATS)["BTC-USD"] == Decimal("900005.0")
+    assert parse_volumes({"BTC-USD": {"volume": "2", "last": "3.5"}}) == {"BTC-USD": Decimal("7.0")}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [None, [], "x", {}, stats("NaN", "1"), stats("1", "-1"), stats("1", ""), {"stats_24hour": None},
+     {"stats_24hour": {"volume": 5, "last": 5}}, {"stats_24hour": {"volume": "5"}}],
+)  # fmt: skip
+def test_a_product_without_believable_numbers_has_no_volume(entry: object) -> None:
+    assert parse_volumes({"BTC-USD": entry, "ETH-USD": stats("2", "3")}) == {"ETH-USD": Decimal(6)}
+
+
+@pytest.mark.parametrize("body", [None, {}, [], "x", 5])
+def test_what_are_no_statistics(body: object) -> None:
+    with pytest.raises(CatalogueError):
+        parse_volumes(body)
+
+
+# -- what is chosen ------------------------------------------------------------------------------------
+
+
+def chosen(volumes: object = STATS, **changes: Any) -> tuple[list[str], tuple[str, ...]]:
+    products, unknown = choose(parse_products(PRODUCTS), parse_volumes(volumes) if volumes else {}, Settings(**changes))
+    return [product.id for product in products], unknown
+
+
+def test_all_of_the_quote_currency_the_busiest_first() -> None:
+    assert chosen() == (["BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD"], ())
+    assert chosen(quote_currency="EUR") == (["BTC-EUR"], ())
+
+
+def test_the_top_pairs_go_by_volume_times_price() -> None:
+    assert chosen(top_usd_pairs=3) == (["BTC-USD", "ETH-USD", "ADA-USD"], ())
+    assert chosen(top_usd_pairs=1, quote_currency="EUR") == (["BTC-EUR"], ())
+    assert len(chosen(top_usd_pairs=100)[0]) == 4
+
+
+def test_the_top_pairs_need_volumes() -> None:
+    with pytest.raises(CatalogueError, match="TOP_USD_PAIRS"):
+        chosen(None, top_usd_pairs=3)
+    assert chosen(None)[0] == ["ADA-USD", "BTC-USD", "DOGE-USD", "ETH-USD"]
+
+
+def test_monitored_products_are_these_and_unknown_ones_are_named() -> None:
+    found = chosen(monitoring_cryptos=("ETH-USD", "NO-USD", "BTC-EUR", "OLD-USD", "BTC-USD"))
+    assert found == (["BTC-EUR", "BTC-USD", "ETH-USD"], ("NO-USD", "OLD-USD"))
+
+
+def test_monitored_products_beat_the_top_pairs() -> None:
+    assert chosen(monitoring_cryptos=("ADA-USD", "DOGE-USD"), top_usd_pairs=1)[0] == ["ADA-USD", "DOGE-USD"]
+    assert chosen(None, monitoring_cryptos=("ADA-USD",), top_usd_pairs=1)[0] == ["ADA-USD"]
+
+
+# -- from the exchange, else from disk -----------------------------------------------------------------
+
+
+def test_a_catalogue_of_the_exchange_is_not_old(tmp_path: Path) -> None:
+    before = time.time()
+    catalogue = source(tmp_path, monitoring_cryptos=("BTC-USD", "NO-USD")).fetch()
+    assert (ids(catalogue), catalogue.unknown_ids, catalogue.old) == (["BTC-USD"], ("NO-USD",), False)
+    assert before <= catalogue.as_of <= time.time()
+    assert catalogue.products[0].volume_24h_quote == Decimal("900005.0")
+
+
+def test_the_last_good_list_is_used_and_marked_as_old(tmp_path: Path) -> None:
+    fetched = source(tmp_path).fetch()
+    again = source(tmp_path, None, None, top_usd_pairs=2)
+    with pytest.raises(CatalogueError, match="status 500"):
+        again.fetch()
+    kept = again.load()
+    assert (ids(kept), kept.old, kept.as_of) == (["BTC-USD", "ETH-USD"], True, fetched.as_of)
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == [KEPT]
+
+
+def test_the_list_on_disk_serves_other_settings_too(tmp_path: Path) -> None:
+    source(tmp_path, monitoring_cryptos=("BTC-USD",)).fetch()
+    kept = source(tmp_path, monitoring_cryptos=("DOGE-USD", "NO-USD")).load()
+    assert (ids(kept), kept.unknown_ids) == (["DOGE-USD"], ("NO-USD",))
+
+
+@pytest.mark.parametrize("body", [None, [], {}, [row("BTC-USD", "delisted")], "<html>"])
+def test_a_list_that_can_not_be_believed_leaves_the_kept_one(tmp_path: Path, body: object) -> None:
+    source(tmp_path).fetch()
+    before = (tmp_path / "kept" / KEPT).read_bytes()
+    with pytest.raises(CatalogueError):
+        source(tmp_path, body).fetch()
+    assert (tmp_path / "kept" / KEPT).read_bytes() == before
+
+
+def test_without_statistics_there_is_a_list_but_no_top(tmp_path: Path) -> None:
+    assert ids(source(tmp_path, volumes=None).fetch()) == ["ADA-USD", "BTC-USD", "DOGE-USD", "ETH-USD"]
+    with pytest.raises(CatalogueError, match="TOP_USD_PAIRS"):
+        source(tmp_path, volumes=None, top_usd_pairs=2).fetch()
+
+
+def test_statistics_that_fail_once_do_not_cost_the_kept_ones(tmp_path: Path) -> None:
+    source(tmp_path).fetch()
+    source(tmp_path, volumes=None).fetch()
+    assert ids(source(tmp_path, top_usd_pairs=2).load()) == ["BTC-USD", "ETH-USD"]
+
+
+def test_with_neither_it_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="kept on disk"):
+        source(tmp_path).load()
+
+
+ENTRY = json.dumps(row("BTC-USD"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "null", "5", '"x"', "{}", '{"as_of":1}', '{"as_of":1,"products":[]}', "\x00\xff",
+        '{"as_of":1,"products":[' + ENTRY + "]}", '{"as_of":null,"products":[' + ENTRY + '],"stats":null}',
+        '{"as_of":"x","products":[' + ENTRY + '],"stats":null}', '{"as_of":1,"products":null,"stats":null}',
+        '{"as_of":1,"products":[' + ENTRY + '],"stats":[1]}',
+    ],
+)  # fmt: skip
+def test_a_broken_file_is_no_catalogue(tmp_path: Path, text: str) -> None:
+    kept = tmp_path / "kept" / KEPT
+    kept.parent.mkdir()
+    kept.write_text(text, encoding="latin-1")
+    with pytest.raises(CatalogueError):
+        source(tmp_path).load()
+
+
+@pytest.mark.parametrize("as_of", ["1e300", "-1e18", '"inf"', '"nan"'])
+def test_a_file_of_an_impossible_time_is_no_catalogue(tmp_path: Path, as_of: str) -> None:
+    kept = tmp_path / "kept" / KEPT
+    kept.parent.mkdir()
+    kept.write_text('{"as_of":' + as_of + ',"products":[' + ENTRY + '],"stats":null}')
+    with pytest.raises(CatalogueError):
+        source(tmp_path).load()
+
+
+def test_a_file_that_can_not_be_looked_at_is_no_catalogue(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError):
+        source(tmp_path, state_dir="x" * 300).load()
+
+
+def test_a_state_folder_that_can_not_be_written_costs_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    reader = source(tmp_path, state_dir=str(blocked / "below"))
+    assert len(reader.fetch().products) == 4
+    assert "can't be kept" in caplog.text
+    with pytest.raises(CatalogueError):
+        reader.load()
+
+
+def test_a_write_that_fails_leaves_no_half_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "kept" / KEPT).mkdir(parents=True)
+    assert len(source(tmp_path).fetch().products) == 4
+    assert "can't be kept" in caplog.text
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == [KEPT]
+    with pytest.raises(CatalogueError):
+        source(tmp_path).load()
+
+
+def test_each_exchange_has_a_file_of_its_own(tmp_path: Path) -> None:
+    source(tmp_path).fetch()
+    with pytest.raises(CatalogueError):
+        source(tmp_path, rest_url="http://localhost:8080").load()
+    source(tmp_path, rest_url="http://localhost:8080").fetch()
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [KEPT, "catalogue-localhost_8080.json"]
+
+
+def test_simulated_products_never_get_onto_the_disk(tmp_path: Path) -> None:
+    simulated = source(tmp_path, simulate=True)
+    assert len(simulated.fetch().products) == 4
+    assert not (tmp_path / "kept").exists()
+    source(tmp_path).fetch()
+    with pytest.raises(CatalogueError):
+        simulated.load()
+
+
+# -- over HTTP -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exchange() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+def fetch_over_http(tmp_path: Path, **changes: Any) -> Catalogue:
+    client = RestClient(URL)
+    try:
+        settings = Settings(rest_url=URL, state_dir=str(tmp_path), **changes)
+        return CatalogueSource(client, settings).fetch()
+    finally:
+        client.close()
+
+
+def test_it_asks_for_products_and_statistics(exchange: responses.RequestsMock, tmp_path: Path) -> None:
+    exchange.get(f"{URL}/products", json=PRODUCTS)
+    exchange.get(f"{URL}/products/stats", json=STATS)
+    assert ids(fetch_over_http(tmp_path, top_usd_pairs=2)) == ["BTC-USD", "ETH-USD"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 500, "json": {"message": "Internal server error"}},
+        {"status": 429, "json": {"message": "Public rate limit exceeded"}},
+        {"status": 302, "headers": {"Location": f"{URL}/other"}},
+        {"status": 200, "body": "<html>maintenance</html>"},
+        {"status": 200, "body": json.dumps(PRODUCTS)[:-20]},
+        {"status": 200, "json": []},
+        {"status": 200, "json": {"message": "hello"}},
+        {"status": 200, "body": b""},
+        {"body": ConnectionResetError("reset")},
+    ],
+)
+def test_a_product_list_that_fails_over_http(
+    exchange: responses.RequestsMock, tmp_path: Path, answer: dict[str, Any]
+) -> None:
+    exchange.get(f"{URL}/products", **answer)
+    exchange.get(f"{URL}/other", json=PRODUCTS)
+    exchange.get(f"{URL}/products/stats", json=STATS)
+    with pytest.raises(CatalogueError):
+        fetch_over_http(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- what the hub says of it ---------------------------------------------------------------------------
+
+
+def test_the_hub_says_that_its_list_is_old_or_why_it_has_none(tmp_path: Path) -> None:
+    settings = Settings(
+        ws_url="ws://localhost:9", ws_dialect="exchange", rest_url=URL, state_dir=str(tmp_path / "kept")
+    )
+    hub = PriceHub(settings)
+    hub.pool.stop()  # opens nothing
+    hub._catalogue_source = source(tmp_path, products=None)
+    assert not hub._read_catalogue()
+    (reason,) = hub.get_health_summary()["reasons"]
+    assert "status 500" in reason
+    assert "kept on disk" in reason
+    source(tmp_path).fetch()
+    assert not hub._read_catalogue()
+    reasons = hub.get_health_summary()["reasons"]
+    assert any("the product list is old (of 20" in text and "status 500" in text for text in reasons)
+    assert hub.book.products == ("BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD")
+    hub._catalogue_source = source(tmp_path)
+    assert hub._read_catalogue()
+    assert not any("old" in text for text in hub.get_health_summary()["reasons"])

@@ -1,0 +1,172 @@
+"""The directions of the house: who may import whom."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STANDARD = sys.stdlib_module_names
+PURE = ("sharding", "backoff", "watchdog", "continuity")
+IMPURE = ("socket", "ssl", "select", "selectors", "asyncio", "threading", "time", "os", "subprocess", "logging",
+          "flask", "requests", "eventlet")  # fmt: skip
+
+
+def imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """Yield the dotted name of everything that a module imports, wherever it does; of ``from a import b``: ``a.b``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".") if node.level else []
+            above = parts[: len(parts) - node.level + 1]
+            yield from (".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names)
+
+
+def read_modules() -> dict[str, set[str]]:
+    """Return module → names that it imports, for all of ``hub``, ``app`` and ``wsgi``."""
+    found = {}
+    for path in [*(ROOT / "hub").rglob("*.py"), ROOT / "app.py", ROOT / "wsgi.py"]:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        package = parts[:-1]
+        name = ".".join(package if parts[-1] == "__init__" else parts)
+        found[name] = set(imports(ast.parse(path.read_text()), ".".join(package)))
+    return found
+
+
+MODULES = read_modules()
+
+
+def of_hub(module: str) -> set[str]:
+    """Return the modules of the hub that a module imports."""
+    found = set()
+    for name in MODULES[module]:
+        if name in MODULES:
+            found.add(name)
+        elif (owner := name.rpartition(".")[0]) in MODULES:
+            found.add(owner)
+    return found
+
+
+def within(names: set[str], *prefixes: str) -> set[str]:
+    return {name for name in names if any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)}
+
+
+def room(name: str) -> list[str]:
+    found = sorted(within(set(MODULES), f"hub.{name}"))
+    assert found
+    return found
+
+
+def test_the_walk_sees_what_there_is() -> None:
+    assert {"hub", "hub.hub", "hub.model", "hub.feed.dialects", "hub.feed.dialects.exchange", "app"} <= set(MODULES)
+    assert "hub.feed.backoff" in of_hub("hub.feed.pool")
+    assert "hub.feed.watchdog" in of_hub("hub.feed.pool")
+    assert {"eventlet", "eventlet.wsgi"} <= MODULES["hub.green"]
+    assert set(imports(ast.parse("from . import a\nfrom ..b import c"), "hub.feed")) == {"hub.feed.a", "hub.b.c"}
+
+
+def test_the_model_imports_nothing_but_the_standard_library() -> None:
+    assert of_hub("hub.model") == set()
+    assert {name.split(".")[0] for name in MODULES["hub.model"]} <= STANDARD
+
+
+@pytest.mark.parametrize("module", [*(f"hub.feed.{name}" for name in PURE), *room("feed.dialects")])
+def test_pure_modules_know_the_model_alone(module: str) -> None:
+    own = room("feed.dialects") if "dialects" in module else []
+    assert of_hub(module) <= {"hub.model", *own}
+    assert not within(MODULES[module], *IMPURE)
+    assert {name.split(".")[0] for name in MODULES[module]} <= STANDARD | {"hub", "orjson"}
+
+
+@pytest.mark.parametrize("module", ["hub.payload", "hub.wire", "hub.detect.volume", "hub.detect.health",
+                                    "hub.web.origins"])  # fmt: skip
+def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
+    assert of_hub(module) <= {"hub.model"}
+    assert not within(MODULES[module], *IMPURE)
+
+
+@pytest.mark.parametrize("module", room("feed"))
+def test_the_feed_knows_nothing_of_what_comes_after_it(module: str) -> None:
+    assert not within(of_hub(module), "hub.book", "hub.payload", "hub.fanout", "hub.detect", "hub.web", "hub.hub")
+
+
+def test_the_book_imports_the_model_the_payload_and_continuity() -> None:
+    assert of_hub("hub.book") <= {"hub.model", "hub.payload", "hub.feed.continuity"}
+
+
+@pytest.mark.parametrize("module", [*room("fanout"), *room("detect")])
+def test_fanout_and_detect_do_not_know_each_other_or_the_web(module: str) -> None:
+    others = "hub.detect" if module.startswith("hub.fanout") else "hub.fanout"
+    assert not within(of_hub(module), others, "hub.web", "hub.hub", "hub.server", "hub.simulator")
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_web_and_the_server_know_the_composition_root(module: str) -> None:
+    if module in ("hub.hub", "hub.server") or module.startswith("hub.web"):
+        return
+    if module == "hub":  # on first use of the name, as another test shows
+        assert of_hub(module) == {"hub.hub"}
+        return
+    assert not within(of_hub(module), "hub.hub")
+    assert "hub.PriceHub" not in MODULES[module]
+    assert "hub.server" not in of_hub(module) or module in ("app", "wsgi")
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_eventlet_is_named_in_one_module(module: str) -> None:
+    assert bool(within(MODULES[module], "eventlet")) == (module == "hub.green")
+
+
+@pytest.mark.parametrize("module", room("simulator"))
+def test_the_simulator_is_an_exchange_and_no_part_of_the_hub(module: str) -> None:
+    rooms = ("hub.book", "hub.feed", "hub.fanout", "hub.detect", "hub.web", "hub.hub", "hub.server", "hub.config")
+    assert not within(of_hub(module), *rooms)
+
+
+@pytest.mark.parametrize("entry", ["app.py", "wsgi.py"])
+def test_entry_points_patch_before_they_import_anything(entry: str) -> None:
+    body = ast.parse((ROOT / entry).read_text()).body
+    assert [ast.unparse(node) for node in body[1:3]] == ["from hub import green", "green.patch()"]
+
+
+def loaded_after(statement: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{statement}\nimport sys; print(*sys.modules)"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=20, check=True,
+    )  # fmt: skip
+    return set(done.stdout.split())
+
+
+def test_importing_hub_loads_and_patches_nothing() -> None:
+    statement = (
+        "import socket, threading, time\n"
+        "before = (socket.socket, threading.Lock, time.sleep)\n"
+        "import hub\n"
+        "assert before == (socket.socket, threading.Lock, time.sleep)"
+    )
+    loaded = loaded_after(statement)
+    assert "hub" in loaded
+    assert not within(loaded, "eventlet", "flask", "flask_socketio", "socketio", "requests", "hub.hub")
+
+
+def test_the_pure_modules_load_no_library_of_the_network() -> None:
+    loaded = loaded_after("import hub.feed.sharding, hub.feed.dialects, hub.feed.continuity, hub.payload, hub.book")
+    assert not within(loaded, "eventlet", "flask", "socketio", "requests", "websocket")
+
+
+def test_the_in_process_interface_patches_nothing() -> None:
+    loaded = loaded_after("from hub import PriceHub\nimport socket\nassert socket.socket.__module__ == 'socket'")
+    assert "hub.hub" in loaded
+    assert not within(loaded, "flask", "socketio", "eventlet.green.socket")
+
+
+def test_a_name_that_hub_does_not_have() -> None:
+    import hub
+
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = hub.Nothing

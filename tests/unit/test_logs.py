@@ -1,0 +1,118 @@
+"""Logs: one line an event that nobody can forge, one line a second a reason."""
+
+import io
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from hub.logs import FORMAT, MAX_KEYS, Cooldown, OneLine, configure
+
+
+@pytest.fixture
+def log() -> Iterator[logging.Logger]:
+    """A logger of its own; ``log.stream`` holds what it wrote."""
+    made = logging.Logger("hub.test")
+    made.stream = io.StringIO()  # type: ignore[attr-defined]
+    handler = logging.StreamHandler(made.stream)  # type: ignore[attr-defined]
+    handler.setFormatter(OneLine(FORMAT))
+    made.addHandler(handler)
+    yield made
+    handler.close()
+
+
+def lines(log: logging.Logger) -> list[str]:
+    return log.stream.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+class Clock:
+    """Tells the time that it was set to."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("text", ["a\r\nb", "a\nb", "a\x1b[31mb", "a\x00b", "a\u2028b", "a\x85b", "a\tb"])
+def test_a_text_from_outside_can_not_forge_a_line(log: logging.Logger, text: str) -> None:
+    log.warning("frame from outside: %s", text)
+    (line,) = lines(log)
+    assert line.isprintable()
+    assert line.endswith(f"WARNING hub.test frame from outside: {repr(text)[1:-1]}")
+
+
+def test_what_can_be_printed_stays(log: logging.Logger) -> None:
+    log.warning("price=%s 'quoted' back\\slash", "€ 5")
+    assert lines(log)[0].endswith("price=€ 5 'quoted' back\\slash")
+
+
+def raise_with(text: str) -> None:
+    raise ValueError(text)
+
+
+def test_a_bug_is_logged_with_its_traceback(log: logging.Logger) -> None:
+    try:
+        raise_with("why")
+    except ValueError:
+        log.exception("bug")
+    assert any("raise_with" in line for line in lines(log))
+    assert lines(log)[-1] == "    ValueError: why"
+
+
+def test_an_exception_can_not_forge_a_line(log: logging.Logger) -> None:
+    try:
+        raise_with("x\r\n2026-11-20 01:02:03,456 INFO hub forged")
+    except ValueError:
+        log.exception("bug")
+    assert not any(line.startswith("2026-11-20 01:02:03,456 INFO hub forged") for line in lines(log))
+
+
+def test_the_first_passes_then_one_a_second_that_says_how_many(log: logging.Logger) -> None:
+    clock = Clock()
+    warn = Cooldown(log, clock)
+    for tenth in range(25):
+        clock.now = 50.0 + tenth / 10
+        warn.warning("bad_price", "refused number=%d", tenth)
+    assert [line.split("refused ")[1] for line in lines(log)] == [
+        "number=0", "number=10 (and 9 more like it)", "number=20 (and 9 more like it)",
+    ]  # fmt: skip
+
+
+def test_reasons_do_not_hold_each_other_back(log: logging.Logger) -> None:
+    warn = Cooldown(log, Clock())
+    for reason in ("bad_price", "bad_time", "bad_price"):
+        warn.warning(reason, "refused reason=%s", reason)
+    assert len(lines(log)) == 2
+
+
+def test_reasons_without_end_share_one_line_a_second(log: logging.Logger) -> None:
+    warn = Cooldown(log, Clock())
+    for number in range(3 * MAX_KEYS):
+        warn.warning(f"reason {number}", "refused")
+    assert len(lines(log)) == MAX_KEYS + 1
+    assert len(warn._last) + len(warn._held) <= MAX_KEYS + 2
+
+
+def test_configure_replaces_what_was_there_and_quiets_the_libraries() -> None:
+    root, before = logging.getLogger(), logging.getLogger().handlers[:]
+    level = root.level
+    libraries = {name: logging.getLogger(name).level for name in ("urllib3", "engineio", "socketio", "websocket")}
+    try:
+        configure("DEBUG")
+        configure("INFO")
+        (handler,) = root.handlers
+        assert isinstance(handler, logging.StreamHandler)
+        assert handler.stream is sys.stderr
+        assert isinstance(handler.formatter, OneLine)
+        assert root.level == logging.INFO
+        assert {logging.getLogger(name).level for name in libraries} == {logging.WARNING}
+        configure("ERROR")
+        assert {logging.getLogger(name).level for name in libraries} == {logging.ERROR}
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        for name, was in libraries.items():
+            logging.getLogger(name).setLevel(was)
