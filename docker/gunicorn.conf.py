@@ -18,6 +18,7 @@ worker_class = "hub.gunicorn_worker.EventletWorker"
 workers = 1  # named here so that WEB_CONCURRENCY does not reach it; the worker class refuses more
 worker_connections = 20_000  # a WebSocket holds one; gunicorn's own 1,000 would starve /health
 keepalive = 75  # longer than a proxy keeps its connections, and the time that a request's head may take
+limit_request_line = 8190  # as app.py allows
 timeout = 30  # a loop that is stuck for so long is killed and started again
 graceful_timeout = 7  # from SIGTERM to the end in less than 8 s
 

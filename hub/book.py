@@ -9,14 +9,18 @@ from hub.feed.continuity import Continuity
 from hub.model import Heartbeat, Order, Quote, Ticker
 from hub.payload import ticker_payload
 
-TICKING_SECONDS = 120.0  # a product is active while its last tick is this young …
-HEARTBEAT_FRESH_SECONDS = 10.0  # … or while a heartbeat this young proves that no trade was missed
+TICKING_SECONDS = 120.0  # a product is active while its last tick is this young
+MAX_JUMP = 10_000_000  # trade ids; weeks of the busiest product: a larger step is a wrong id, unless a heartbeat agrees
 
 
 class Book:
-    """The latest ticker of each product, and the evidence for it."""
+    """The latest ticker of each product, and the evidence for it.
 
-    def __init__(self) -> None:
+    A heartbeat proves for ``heartbeat_fresh_seconds`` that its product has no trade beyond the one that it names.
+    """
+
+    def __init__(self, heartbeat_fresh_seconds: float) -> None:
+        self._heartbeat_fresh_seconds = heartbeat_fresh_seconds
         self._lock = threading.Lock()  # one change at a time: a product may move between connections
         self._products: tuple[str, ...] = ()
         self._known: frozenset[str] = frozenset()
@@ -43,9 +47,10 @@ class Book:
         return product_id in self._known
 
     def apply(self, ticker: Ticker, connection_id: str, wall: float, monotonic: float) -> tuple[Order, Quote] | None:
-        """Take a ticker in; return where it stands and how it came, or None if its product is not watched.
+        """Take a ticker in; return where it stands and how it came.
 
-        Only a new one changes the book; the quote of a late one is returned for those who want history.
+        None for one that is not believed: its product is not watched, or its trade id is absurdly far ahead. Only a
+        new one changes the book; the quote of a late one is returned for those who want history.
         """
         product_id = ticker.product_id
         if product_id not in self._known:
@@ -57,10 +62,16 @@ class Book:
             continuity = self._continuity.get(product_id)
             if continuity is None:
                 continuity = self._continuity[product_id] = Continuity()
+            elif ticker.trade_id - continuity.last_id > MAX_JUMP and not self._named(product_id, ticker.trade_id):
+                return None
             order = continuity.observe(ticker.trade_id)
             if order is Order.NEW:
                 self._quotes[product_id] = quote
         return order, quote
+
+    def _named(self, product_id: str, trade_id: int) -> bool:
+        beat = self._beats.get(product_id)
+        return beat is not None and abs(beat[0].last_trade_id - trade_id) <= MAX_JUMP
 
     def beat(self, heartbeat: Heartbeat, monotonic: float) -> None:
         """Take a heartbeat in: evidence on which trade is the product's last."""
@@ -77,6 +88,11 @@ class Book:
         quotes = self._quotes
         return [quotes[product_id] for product_id in self._products if product_id in quotes]
 
+    def missing_total(self) -> int:
+        """Return how many trades were jumped over and did not come since, over all products."""
+        with self._lock:
+            return sum(continuity.missing_total for continuity in self._continuity.values())
+
     def activity(self, now: float) -> tuple[int, int]:
         """Return (active products, ticking products) at ``now`` in monotonic seconds.
 
@@ -88,6 +104,6 @@ class Book:
             if quote is not None and now - quote.received_monotonic <= TICKING_SECONDS:
                 ticking += 1
                 active += 1
-            elif (beat := self._beats.get(product_id)) is not None and now - beat[1] <= HEARTBEAT_FRESH_SECONDS:
+            elif (beat := self._beats.get(product_id)) is not None and now - beat[1] <= self._heartbeat_fresh_seconds:
                 active += beat[0].last_trade_id <= (quote.ticker.trade_id if quote is not None else 0)
         return active, ticking

@@ -126,6 +126,29 @@ def own_writer(ws: Any, write: Callable[[bytes], None]) -> None:
     ws._send = write
 
 
+def cap_messages(ws: Any, max_bytes: int, max_frames: int) -> None:
+    """Bound what the fragments of one message add up to: eventlet bounds each frame alone."""
+    from eventlet.websocket import FailedConnectionError
+
+    receive = ws._recv_frame
+    seen = held = frames = 0
+
+    def receive_capped(message: Any = None) -> Any:
+        nonlocal seen, held, frames
+        found = receive(message=message)
+        if found.opcode & 8:  # a control frame may come between fragments
+            return found
+        held += sum(map(len, found.data[seen:]))
+        seen, frames = len(found.data), frames + 1
+        if held > max_bytes or frames > max_frames:
+            raise FailedConnectionError(1009, "the fragments of one message are too many or too large")
+        if found.finished:
+            seen = held = frames = 0
+        return found
+
+    ws._recv_frame = receive_capped
+
+
 def cut(ws: Any) -> None:
     """Shut an accepted WebSocket's raw socket both ways, which wakes whoever reads or writes it."""
     with contextlib.suppress(OSError):  # it is gone already: that is what was wanted

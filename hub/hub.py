@@ -31,6 +31,8 @@ from hub.payload import iso_time
 
 CATALOGUE_RETRY_SECONDS = (2.0, 60.0)  # first and longest bound of the wait between two tries
 HOUSEKEEPING_SECONDS = 1.0
+MAX_PRIORITY_PAIRS = 1_000
+HEARTBEATS_FRESH = 10  # heartbeats for which one proves that its product is quiet
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class PriceHub:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings if settings is not None else load([], os.environ).settings
-        self.book = Book()
+        self.book = Book(HEARTBEATS_FRESH * self.settings.heartbeat_seconds)
         self.fanout = Fanout(self.settings.flush_ms / 1000)
         self.priority = PriorityPairs(self._publish)
         self.pool = ConnectionPool(self.settings, self._on_event)
@@ -58,7 +60,7 @@ class PriceHub:
         self._catalogue_problem: str | None = "the product list has not been read yet"
         self._errors = health.ErrorWindow()
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
-        self.counters: Counter[str] = Counter()  # orders of tickers, unexpected products, listeners that raised
+        self.counters: Counter[str] = Counter()  # see docs/protocol.md, GET /health
         self._simulated = self.settings.simulate
         self._was_covered = False
         self._started_at = time.monotonic()
@@ -83,17 +85,22 @@ class PriceHub:
                 thread.start()
         return self
 
-    def stop(self) -> None:
-        """Stop taking in, send what is gathered, end every thread; within about 5 s."""
+    def stop(self, timeout_seconds: float = 4.0) -> None:
+        """Stop taking in, send what is gathered, end every thread, within ``timeout_seconds`` altogether."""
+        give_up_at = time.monotonic() + timeout_seconds
+
+        def left() -> float:
+            return max(0.05, give_up_at - time.monotonic())
+
         self._stop.set()
         if not self._started:
             return
-        self.pool.stop()
-        self.priority.stop()
+        self.pool.stop(left() / 2)
+        self.priority.stop(left() / 2)
         self._publish("hub_stopping", '{"reconnect":true}')
-        self.fanout.stop()
+        self.fanout.stop(left() / 2)
         for thread in self._threads:
-            thread.join(1.0)
+            thread.join(left())
         self._rest.close()
 
     # -- the way of a price ------------------------------------------------------------------------
@@ -112,10 +119,10 @@ class PriceHub:
         first = self.book.quote(ticker.product_id) is None
         taken = self.book.apply(ticker, connection_id, wall, monotonic)
         if taken is None:
-            self.counters["unexpected_product"] += 1
+            self.counters["unexpected"] += 1
             return
         order, quote = taken
-        self.counters[order] += 1
+        self.counters[order.value] += 1
         # nothing may wait between the book's change and the publishing of it: a new client's snapshot is taken from
         # the book, and would repeat this tick
         if order is Order.NEW:
@@ -242,6 +249,7 @@ class PriceHub:
             "last_updated": iso_time(time.time()),
             "messages_per_second": round(messages_per_second, 1),
             "refused_frames": self.pool.refused(),
+            "counters": {**self.counters, "missing": self.book.missing_total()},
             "clients": self.fanout.client_count,
             "unknown_products": list(self.unknown_ids),
             "reasons": reasons,
@@ -270,20 +278,21 @@ class PriceHub:
 
     def check_product_id(self, product_id: object) -> str:
         """Return the id in upper case. Raises ``ValueError`` if it can't be one, ``KeyError`` if it is not watched."""
-        if not isinstance(product_id, str) or not PRODUCT_ID.fullmatch(product_id.upper()):
-            raise ValueError("product ids look like BTC-USD")
-        found = product_id.upper()
+        found = _as_product_id(product_id)
         if self.book.products and not self.book.knows(found):
             raise KeyError(found)
         return found
 
     def add_priority_pair(self, product_id: str) -> None:
         """Make a product a priority pair. Raises as ``check_product_id``."""
-        self.priority.add(self.check_product_id(product_id))
+        checked = self.check_product_id(product_id)
+        if len(self.priority.last_updates()) >= MAX_PRIORITY_PAIRS:
+            raise ValueError(f"there are {MAX_PRIORITY_PAIRS} priority pairs, which is the most")
+        self.priority.add(checked)
 
     def remove_priority_pair(self, product_id: str) -> bool:
-        """Make a product an ordinary one; return whether it was a priority pair."""
-        return self.priority.remove(product_id.upper())
+        """Make a product an ordinary one; return whether it was a priority pair. ``ValueError`` for what is no id."""
+        return self.priority.remove(_as_product_id(product_id))
 
     def get_priority_pairs(self) -> list[str]:
         """Return the priority pairs, in the order of adding."""
@@ -296,6 +305,8 @@ class PriceHub:
     def set_priority_pairs(self, product_ids: Iterable[str]) -> list[str]:
         """Replace the set; return it. Raises as ``check_product_id``, and then changes nothing."""
         checked = list(dict.fromkeys(self.check_product_id(item) for item in product_ids))
+        if len(checked) > MAX_PRIORITY_PAIRS:
+            raise ValueError(f"{len(checked)} priority pairs are more than {MAX_PRIORITY_PAIRS}")
         self.priority.replace(checked)
         return checked
 
@@ -322,8 +333,14 @@ class PriceHub:
     disconnect = stop
 
 
+def _as_product_id(text: object) -> str:
+    if not isinstance(text, str) or not PRODUCT_ID.fullmatch(text.upper()):
+        raise ValueError("product ids look like BTC-USD")
+    return text.upper()
+
+
 def _alert_payload(alert: VolumeAlert, quote: Quote) -> str:
-    numbers = {
+    numbers: dict[str, Any] = {
         "crypto": alert.product_id,
         "current_vol": alert.current_vol,
         "avg_vol": alert.avg_vol,
@@ -331,6 +348,8 @@ def _alert_payload(alert: VolumeAlert, quote: Quote) -> str:
         "ratio": alert.ratio,
         "ticker": orjson.Fragment(quote.payload),
     }
+    if quote.ticker.simulated:
+        numbers["simulated"] = True
     return orjson.dumps(numbers).decode()
 
 

@@ -37,6 +37,24 @@ def configure(level: str) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
+class OncePerSecond(logging.Filter):
+    """Pass a message of a library's logger once a second, whatever it is about."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._last: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record is logged; the same text with other arguments is the same message."""
+        now = self._clock()
+        key = record.msg if len(self._last) < MAX_KEYS else "other"
+        if now - self._last.get(key, float("-inf")) < COOLDOWN_SECONDS:
+            return False
+        self._last[key] = now
+        return True
+
+
 class Cooldown:
     """A logger's gate: the first of a reason passes at once, then one a second, which says how many it stands for."""
 

@@ -20,7 +20,9 @@ from hub.web.app import create_app
 from hub.web.events import tell_clients_of_stop
 
 SIGNAL_POLL_SECONDS = 0.2  # a signal only sets a flag, which an idle loop would not look at by itself
+STOP_SECONDS = 6.0  # one deadline over all of it; whoever stops us kills after 8 to 10
 TELL_CLIENTS_SECONDS = 2.0
+SIMULATOR_STOP_SECONDS = 1.0
 log = logging.getLogger("hub")
 
 
@@ -48,10 +50,10 @@ class Service:
         if not self._stopped.acquire(blocking=False):
             return
         begun = time.monotonic()
-        self.hub.stop()
+        self.hub.stop(STOP_SECONDS - TELL_CLIENTS_SECONDS - SIMULATOR_STOP_SECONDS)
         tell_clients_of_stop(self.socketio, TELL_CLIENTS_SECONDS)
         if self.simulator is not None:
-            self.simulator.stop()
+            self.simulator.stop(SIMULATOR_STOP_SECONDS)
         log.info("stopped in %.1f s", time.monotonic() - begun)
 
 

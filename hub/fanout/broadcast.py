@@ -37,7 +37,6 @@ class Fanout:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fanout", daemon=True)
-        self.messages_total = 0
 
     def start(self) -> None:
         """Start the flushing thread."""
@@ -61,9 +60,15 @@ class Fanout:
         with self._lock:
             gone = self._flush()  # it is older than the snapshot
             messages = [Message(event, payload) for event, payload in snapshot()]
-            if not messages or client.offer(Batch(messages)):
+            if not messages or _offered(client, Batch(messages)):
                 self._clients[client_id] = client
+            else:
+                gone.append(client)
         self._end(gone)
+
+    def has(self, client_id: str) -> bool:
+        """Tell whether a client gets events."""
+        return client_id in self._clients
 
     def remove(self, client_id: str) -> None:
         """Forget a client. Idempotent."""
@@ -71,7 +76,6 @@ class Fanout:
 
     def publish(self, event: str, payload: str) -> None:
         """Send an event to every client; ``payload`` is the text of one JSON value. Does not wait."""
-        self.messages_total += 1
         if not self._clients:
             return
         message = Message(event, payload)

@@ -4,26 +4,29 @@ What this changes of ``python-engineio`` (pinned with it):
 - a polling answer holds at most 16 packets: clients drop the connection over one that holds more;
 - a ``Batch`` is one entry of a client's queue, and leaves a WebSocket in one write;
 - what waits for a client is bounded in bytes; a client that does not read is cut off, its raw socket closed;
-- permessage-deflate is refused: a compressor a client, and the door for bombs.
+- permessage-deflate and WebSocket's drafts are refused: doors for bombs; so are fragments that add up too far;
+- what can't be understood ends its sender: no traceback, no hung request, and nobody else notices.
 
-Engine.IO's own packets (ping, close) go through the same queue, so that nothing cuts a partial write in two.
+Engine.IO's own packets (ping, close) go through the same queue; what the WebSocket library writes by itself (pongs, the
+close frame) waits for the same lock, so that nothing cuts a partial write in two.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from typing import Any
 
 import engineio
 import socketio
-from engineio import packet, payload, socket
+from engineio import exceptions, packet, payload, socket
 
 from hub import green
 from hub.fanout.batch import Batch, Frames
 from hub.logs import Cooldown
 
 MAX_POLLING_PACKETS = payload.Payload.max_decode_packets
+MAX_FRAGMENTS = 1_000  # of one message
 CLOSE_SERVICE_RESTART = 1012
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -47,12 +50,21 @@ class _WriterSocket:
         return getattr(self._ws, name)
 
 
+class _ToDebugLog:
+    """Where eventlet's WebSocket writes what it has to say, in pieces and without line ends."""
+
+    @staticmethod
+    def write(text: str) -> None:
+        log.debug("%s", text)
+
+
 class ClientSocket(socket.Socket):
     """One client. ``pending_bytes`` is what was offered and is not yet written (polling: not yet fetched)."""
 
     def __init__(self, server: HubEngine, sid: str) -> None:
         super().__init__(server, sid)
         self.pending_bytes = 0
+        self._limit = 0  # of pending_bytes; set by the first batch, the snapshot, which must fit in any case
         self._polled: deque[Any] = deque()  # taken from the queue, waiting for the next polling answer
         self._ws: Any = None
 
@@ -65,17 +77,22 @@ class ClientSocket(socket.Socket):
         """Queue a batch without waiting; False if the client is gone, or does not read."""
         if self.closed or self.closing:
             return False
-        if self.pending_bytes + len(batch.frames) > self.server.client_buffer_bytes:
-            self.server.slow_clients_total += 1
+        self._limit = self._limit or max(self.server.client_buffer_bytes, 2 * len(batch.frames))
+        if self.pending_bytes + len(batch.frames) > self._limit:
+            self.server.counters["slow_clients_cut"] += 1
             _warn.warning("slow", "cut client=%s pending_bytes=%d: it does not read", self.sid, self.pending_bytes)
             return False
         self.pending_bytes += len(batch.frames)
         self.queue.put(batch)
         return True
 
+    def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:  # noqa: ARG002
+        """Close the session; never wait for what is queued to be read, which a hostile client puts off for ever."""
+        super().close(wait=False, abort=abort, reason=reason)
+
     def cut(self) -> None:
         """End the client at once: close the session, wake whoever waits on its socket."""
-        self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+        self.close(abort=True, reason=self.server.reason.TRANSPORT_ERROR)
         if self._ws is not None:
             green.cut(self._ws)
 
@@ -114,25 +131,54 @@ class ClientSocket(socket.Socket):
                 answer.append(entry)
         return answer
 
+    def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """Take a polling client's packets in; raises ``EngineIOError``, which ends the session, for what is none."""
+        try:
+            super().handle_post_request(environ)
+        except ValueError as error:
+            self.server.refuse_packet(self.sid, error)
+            raise exceptions.EngineIOError("bad packet") from None
+
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+            return self.server._bad_request("WebSocket version 13 is needed")
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+        environ["wsgi.errors"] = _ToDebugLog
         return super()._upgrade_websocket(environ, start_response)
 
     def _websocket_handler(self, ws: Any) -> Any:
         self._ws = ws
+        green.cap_messages(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS)
         try:
             return super()._websocket_handler(_WriterSocket(ws, self))
+        except Exception as error:  # noqa: BLE001 - the decoder raises whatever the bytes lead it to
+            if not self.closed:
+                self.server.refuse_packet(self.sid, error)
+            return []
         finally:
             self._ws = None
+            self.upgrading = False
+            if self.upgraded:  # a failed attempt leaves the client polling
+                self.close(abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
 
 
 class HubEngine(engineio.Server):
-    """Engine.IO server whose clients are ``ClientSocket``. ``client_buffer_bytes`` is set by its owner."""
+    """Engine.IO server whose clients are ``ClientSocket``. The owner sets ``client_buffer_bytes`` and ``counters``."""
 
     client_buffer_bytes = 33_554_432
-    slow_clients_total = 0
-    bad_packets_total = 0
     start_service_task: bool
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.counters: Counter[str] = Counter()
+
+    def refuse_packet(self, sid: str, error: Exception) -> None:
+        """Count and log a packet that can't be understood, and end its sender."""
+        self.counters["bad_packets"] += 1
+        _warn.warning("bad_packet", "cut client=%s bad packet: %s: %s", sid, type(error).__name__, error)
+        log.debug("bad packet", exc_info=error)
+        if (client := self.sockets.get(sid)) is not None:
+            client.cut()
 
     def _trigger_event(self, event: str, *args: Any, **options: Any) -> Any:
         """Handle a client's message here and now; one that can't be understood ends its sender, and nothing else."""
@@ -140,18 +186,16 @@ class HubEngine(engineio.Server):
             return super()._trigger_event(event, *args, **options)
         try:
             self.handlers[event](*args)
-        except Exception as error:  # the decoder raises whatever the bytes lead it to
-            self.bad_packets_total += 1
-            _warn.warning("bad_packet", "cut client=%s bad packet: %s: %s", args[0], type(error).__name__, error)
-            log.debug("bad packet", exc_info=True)
-            if (client := self.sockets.get(args[0])) is not None:
-                client.cut()
+        except Exception as error:  # noqa: BLE001 - the decoder raises whatever the bytes lead it to
+            self.refuse_packet(args[0], error)
         return None
 
     def _handle_connect(
         self, environ: dict[str, Any], start_response: Any, transport: str, jsonp_index: int | None = None
     ) -> Any:
         """Do what the base class does, but for the class of the client (and for cookies, which nobody uses here)."""
+        if transport == "websocket" and "upgrade" not in environ.get("HTTP_CONNECTION", "").lower():
+            return self._bad_request("Connection: Upgrade is needed")
         if self.start_service_task:
             self.start_service_task = False
             self.service_task_handle = self.start_background_task(self._service_task)

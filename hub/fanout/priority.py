@@ -107,8 +107,6 @@ class PriorityPairs:
             except Exception:
                 log.exception("bug in priority pairs")
                 seconds = UPDATE_INTERVAL_SECONDS
-            if seconds is None:
-                self._wake.wait()
-                self._wake.clear()
-            else:
-                self._stop.wait(max(seconds, 0.01))
+            # woken for every quote that is held: it may be due before the one that is waited for
+            self._wake.wait(seconds)
+            self._wake.clear()

@@ -18,7 +18,6 @@ from hub.feed.dialects import by_name
 from hub.model import ConnectionSnapshot
 
 WATCH_INTERVAL_SECONDS = 0.1
-JOIN_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -101,14 +100,14 @@ class ConnectionPool:
                 slot.start()
         log.info("pool products=%d connections=%d", len(set(product_ids)), len(shards))
 
-    def stop(self) -> None:
-        """Close every connection and wait for the threads, within ``JOIN_SECONDS`` altogether. Idempotent."""
+    def stop(self, timeout_seconds: float = 2.0) -> None:
+        """Close every connection and wait for the threads, no longer than that altogether. Idempotent."""
         self._stop.set()
         with self._change:
             slots = list(self._slots)
         for slot in slots:
             slot.stop()
-        end = time.monotonic() + JOIN_SECONDS
+        end = time.monotonic() + timeout_seconds
         left = [slot.id for slot in slots if not slot.join(max(0.0, end - time.monotonic()))]
         if left:
             log.error("threads that did not end: %s", ",".join(left))

@@ -109,7 +109,7 @@ class Transport:
             if not before_connect():
                 return False
             with green.deadline(left):
-                sock = self._tcp(addresses, left)
+                sock = self._tcp(addresses, left, before_connect)
                 if secure:
                     if tls is None:
                         raise TransportError("tls", "no TLS context")
@@ -123,9 +123,13 @@ class Transport:
             raise
         return True
 
-    def _tcp(self, addresses: list[Any], timeout_seconds: float) -> socket.socket:
+    def _tcp(
+        self, addresses: list[Any], timeout_seconds: float, before_another: Callable[[], bool]
+    ) -> socket.socket:  # fmt: skip
         problem: OSError = OSError("the host name has no address")
-        for family, kind, protocol, _, address in addresses[:2]:
+        for index, (family, kind, protocol, _, address) in enumerate(addresses[:2]):
+            if index and not before_another():  # each attempt is one that the exchange may count
+                break
             sock = self._raw = socket.socket(family, kind, protocol)
             try:
                 sock.settimeout(timeout_seconds)

@@ -1,8 +1,8 @@
 """When a connection must be replaced. Pure: verdicts from (now, what was last seen).
 
-Rules: a connection that is open must bring a *complete* frame within the limit, whatever else it does (TCP keepalives,
-pongs and half a frame are no frames). While the hub itself did not run, nobody could read: such a pause is not blamed
-on the exchange, and the clock of every connection starts anew at its end.
+Rules: a connection that is open must bring a frame that is *believed* (a ticker, a heartbeat, an acknowledgement)
+within the limit, whatever else it does: pongs, half a frame, errors and garbage are none. While the hub itself did not
+run, nobody could read: such a pause is not blamed on the exchange, and every clock starts anew at its end.
 """
 
 from dataclasses import dataclass

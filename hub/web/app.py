@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from flask_socketio import SocketIO
@@ -25,4 +26,13 @@ def create_app(hub: PriceHub) -> tuple[Flask, SocketIO]:
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)
         app.register_blueprint(routes, url_prefix=prefix)
-    return app, make_socketio(app, hub)
+    socketio = make_socketio(app, hub)
+    with_socketio = app.wsgi_app
+
+    def wsgi_app(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
+            environ["wsgi.input_terminated"] = True  # the server ends such a body by itself; Flask wants to be told
+        return with_socketio(environ, start_response)
+
+    app.wsgi_app = wsgi_app  # type: ignore[method-assign]
+    return app, socketio

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from typing import Any
 
 import orjson
@@ -14,7 +13,7 @@ from flask_socketio import ConnectionRefusedError, SocketIO
 from hub import green
 from hub.fanout import engine
 from hub.hub import PriceHub
-from hub.logs import Cooldown
+from hub.logs import Cooldown, OncePerSecond
 from hub.web.guard import presented_token, token_valid
 from hub.web.origins import origin_allowed
 
@@ -43,6 +42,7 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
     engine.install()
     quiet = logging.getLogger("hub.engineio")
     quiet.setLevel(logging.WARNING)  # at INFO it logs every packet
+    quiet.addFilter(OncePerSecond())
     socketio = SocketIO(
         app,
         async_mode=green.ASYNC_MODE,
@@ -57,7 +57,7 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
     )
     server = socketio.server
     server.eio.client_buffer_bytes = settings.client_buffer_bytes
-    refused: Counter[str] = hub.counters
+    refused = server.eio.counters = hub.counters
 
     def snapshot() -> list[tuple[str, str]]:
         return [("ticker_update", quote.payload) for quote in hub.book.quotes()]
@@ -70,12 +70,16 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
             refused["clients_without_token"] += 1
             raise ConnectionRefusedError("A token is needed")
         sid = request.sid  # type: ignore[attr-defined]
+        if hub.fanout.has(sid):
+            return  # an event of a client's own that is named so
         client = server.eio.sockets[server.manager.eio_sid_from_sid(sid, "/")]
         hub.fanout.add(sid, client, snapshot)
 
     @socketio.on("disconnect")
     def disconnect(*_: Any) -> None:
-        hub.fanout.remove(request.sid)  # type: ignore[attr-defined]
+        sid = request.sid  # type: ignore[attr-defined]
+        if not server.manager.is_connected(sid, "/"):  # or it is an event of a client's own that is named so
+            hub.fanout.remove(sid)
 
     @socketio.on("spike_alert")
     def spike_alert(*data: Any) -> dict[str, Any]:

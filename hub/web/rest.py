@@ -9,11 +9,12 @@ from typing import Any
 
 import orjson
 from flask import Blueprint, Response, current_app, redirect, request, url_for
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from hub.hub import PriceHub
 from hub.model import ConnectionStatus, HealthStatus, Quote
 from hub.payload import iso_time, json_number
-from hub.web.guard import error_response, json_response
+from hub.web.guard import MAX_BODY_BYTES, error_response, json_response
 
 DEFAULT_LIMIT = 50
 MAX_ALERT_BYTES = 16_384
@@ -48,7 +49,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
     @routes.get("/prices")
     def prices() -> Response:
         text = request.args.get("limit", str(DEFAULT_LIMIT))
-        if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or int(text) == 0:
+        if not re.fullmatch(r"0*[1-9][0-9]{0,999}", text, re.ASCII):
             return error_response("limit must be a positive integer", 400)
         newest = heapq.nlargest(int(text), hub.book.quotes(), key=lambda quote: quote.received_monotonic)
         body = {
@@ -101,17 +102,16 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
             return error_response("product_id and action are required", 400)
         if body["action"] not in ("add", "remove"):
             return error_response("action must be add or remove", 400)
+        change, done = {
+            "add": (hub.add_priority_pair, "added to"), "remove": (hub.remove_priority_pair, "removed from")
+        }[body["action"]]  # fmt: skip
         try:
-            product_id = hub.check_product_id(body["product_id"])
+            change(body["product_id"])
         except ValueError as error:
             return error_response(f"product_id: {error}", 400)
         except KeyError as error:
             return error_response(f"Symbol {error.args[0]} not found", 404)
-        if body["action"] == "add":
-            hub.add_priority_pair(product_id)
-            return json_response({"success": True, "message": f"{product_id} added to priority pairs"})
-        hub.remove_priority_pair(product_id)
-        return json_response({"success": True, "message": f"{product_id} removed from priority pairs"})
+        return json_response({"success": True, "message": f"{body['product_id'].upper()} {done} priority pairs"})
 
     @routes.put("/priority-pairs")
     def set_priority_pairs() -> Response:
@@ -134,8 +134,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
 
     @routes.post("/alert")
     def alert() -> Response:
-        request.max_content_length = MAX_ALERT_BYTES
-        body = _json_body()
+        body = _json_body(MAX_ALERT_BYTES)
         if not isinstance(body, dict):
             return error_response("a JSON object is required", 400)
         hub.relay("trade_update", body)
@@ -196,9 +195,12 @@ def _why_missing(hub: PriceHub, product_id: str) -> dict[str, str]:
     return {"reason": "it is watched, but has no price yet"} if hub.book.knows(product_id.upper()) else {}
 
 
-def _json_body() -> Any:
+def _json_body(max_bytes: int = MAX_BODY_BYTES) -> Any:
     """Return the parsed body, None where it is no strict JSON; raises 413 for one that is too large."""
+    request.max_content_length = max_bytes + 1  # one that comes in chunks is cut off there without an error
     data = request.get_data(cache=False)
+    if len(data) > max_bytes:
+        raise RequestEntityTooLarge
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:

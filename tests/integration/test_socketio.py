@@ -179,7 +179,7 @@ def test_volume_alert(hub_factory: Callable[..., HubProcess], listen: Callable[.
     )  # fmt: skip
     listener = listen(hub.url)
     alert = eventually(lambda: listener.events["volume_alert"], 25)[0]
-    assert set(alert) == {"crypto", "current_vol", "avg_vol", "threshold", "ratio", "ticker"}
+    assert set(alert) == {"crypto", "current_vol", "avg_vol", "threshold", "ratio", "ticker", "simulated"}
     assert alert["threshold"] == 1.0
     assert alert["ratio"] == pytest.approx(alert["current_vol"] / alert["avg_vol"])
     assert alert["ratio"] >= 1.0

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.book import HEARTBEAT_FRESH_SECONDS, TICKING_SECONDS, Book
+from hub.book import TICKING_SECONDS, Book
 from hub.model import Heartbeat, Order, Quote, Ticker
 from hub.payload import ticker_payload
 
 TIME = "2026-11-20T01:02:03Z"
+HEARTBEAT_FRESH_SECONDS = 10.0
 
 
 def ticker(trade_id: int, price: str = "100.50", product_id: str = "BTC-USD") -> Ticker:
@@ -24,7 +25,7 @@ def heartbeat(last_trade_id: int, product_id: str = "BTC-USD") -> Heartbeat:
 
 @pytest.fixture
 def book() -> Book:
-    made = Book()
+    made = Book(HEARTBEAT_FRESH_SECONDS)
     made.set_products(["BTC-USD", "ETH-USD"])
     return made
 
@@ -67,7 +68,7 @@ def test_products_have_their_own_order(book: Book) -> None:
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=80))
 def test_the_quote_is_always_the_highest_trade_and_no_trade_is_news_twice(ids: list[int]) -> None:
-    book = Book()
+    book = Book(HEARTBEAT_FRESH_SECONDS)
     book.set_products(["BTC-USD"])
     orders: list[tuple[Order, int]] = []
     for trade_id in ids:
@@ -173,3 +174,14 @@ def test_a_heartbeat_refreshes_no_price(book: Book) -> None:
     before = book.quote("BTC-USD")
     book.beat(heartbeat(100), NOW)
     assert book.quote("BTC-USD") == before
+
+
+def test_an_absurd_trade_id_is_not_believed_unless_a_heartbeat_agrees(book: Book) -> None:
+    assert book.apply(ticker(5), "conn_000", 1.0, 1.0)
+    assert book.apply(ticker(2**53 - 1), "conn_000", 1.0, 1.0) is None
+    placed = book.apply(ticker(6), "conn_000", 1.0, 1.0)
+    assert placed is not None
+    assert placed[0] is Order.NEW
+    book.beat(heartbeat(50_000_000), 1.0)
+    assert book.apply(ticker(50_000_001), "conn_000", 1.0, 1.0)
+    assert book.missing_total() == 49_999_994

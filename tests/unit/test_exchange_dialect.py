@@ -197,7 +197,7 @@ def test_requests(kind: str) -> None:
 
 def test_the_dialect_goes_by_its_name() -> None:
     dialect = by_name("exchange")
-    assert (dialect.name, dialect.subscribe_deadline_seconds) == ("exchange", 5.0)
+    assert dialect.name == "exchange"
     assert 740_000 < dialect.max_frame_bytes == MAX_FRAME_BYTES  # the largest frame of the exchange must fit
     with pytest.raises(KeyError):
         by_name("advanced_trade")

@@ -1,6 +1,7 @@
 """Priority pairs: at once, then at most one a second a pair, always the latest."""
 
 import threading
+import time
 from itertools import pairwise
 
 import pytest
@@ -187,3 +188,26 @@ def test_the_thread_sends_what_is_held_and_ends_when_told_to(monkeypatch: pytest
 
 def test_a_stop_without_a_start() -> None:
     PriorityPairs(lambda *_: None).stop()
+
+
+def test_a_pair_that_is_due_earlier_does_not_wait_for_another() -> None:
+    sent: list[str] = []
+    pairs = PriorityPairs(lambda _, payload: sent.append(payload))
+    pairs.start()
+    try:
+        for product_id in ("B-USD", "A-USD"):
+            pairs.add(product_id)
+
+        def tick(product_id: str, payload: str) -> None:
+            pairs.tick(Quote(Ticker(product_id, "1", 1, "2026-11-20T01:02:03Z"), 0.0, 0.0, "conn_000", payload))
+
+        tick("B-USD", "b1")  # B is due again at 1.0 …
+        time.sleep(0.8)
+        tick("A-USD", "a1")
+        tick("A-USD", "a2")  # … the thread waits for A, due at 1.8 …
+        time.sleep(0.1)
+        tick("B-USD", "b2")
+        time.sleep(0.5)
+        assert sent == ["b1", "a1", "b2"]  # … and at 1.4 B has left
+    finally:
+        pairs.stop()

@@ -18,7 +18,6 @@ class Dialect(Protocol):
 
     name: str
     max_frame_bytes: int
-    subscribe_deadline_seconds: float
 
     def decode(self, frame: bytes) -> tuple[Event, ...]:
         """Return the events of one frame; raises ``FrameRefused`` where the frame must not be believed."""

@@ -15,7 +15,6 @@ from hub.model import Event, ExchangeError, FrameRefused, Heartbeat, Ignored, Su
 
 CHANNELS = ("ticker", "heartbeat")
 MAX_FRAME_BYTES = 1_048_576  # the ``status`` channel's largest frame is 740 KB; a ticker is 400 bytes
-SUBSCRIBE_DEADLINE_SECONDS = 5.0  # the exchange closes a connection that has not subscribed by then
 UNUSED_NUMBERS = ("best_bid_size", "best_ask_size", "volume_30d")  # a frame that is wrong in one is not believed
 MAX_INTEGER = 2**53 - 1  # beyond it, JavaScript clients would read another number
 
@@ -49,7 +48,6 @@ class ExchangeDialect:
 
     name = "exchange"
     max_frame_bytes = MAX_FRAME_BYTES
-    subscribe_deadline_seconds = SUBSCRIBE_DEADLINE_SECONDS
 
     def decode(self, frame: bytes) -> tuple[Event, ...]:
         """Return the events of one frame (here always one); raises ``FrameRefused``."""
