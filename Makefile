@@ -8,7 +8,7 @@ JS     := tests/integration/js
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:  # lint comes before the tests, also with -j
-.PHONY: help setup demo run test lint check bench clean js
+.PHONY: help setup demo run test lint check bench drill soak clean js
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ check: lint test ## lint, types, tests
 
 bench: setup ## the benchmarks of docs/benchmarks.md
 	@$(PY) -m benchmarks $(ARGS)
+
+drill: setup ## play every fault of the exchange to a hub; writes docs/drills.md
+	@$(PY) -m tests.drills --write $(ARGS)
+
+soak: setup ## the long runs (12 minutes); writes docs/soak.md
+	@$(PY) -m tests.soak $(ARGS)
 
 clean: ## remove .venv, node_modules and caches
 	@rm -rf $(VENV) $(JS)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

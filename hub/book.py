@@ -1,41 +1,105 @@
-"""The ticker cache: the only owner of the latest prices. Thread-safe; readers get immutable values."""
+"""The ticker cache: the only owner of the latest prices, and of how far each can be trusted.
+
+Thread-safe; readers get immutable values.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
 
 from hub.feed.continuity import Continuity
-from hub.model import Heartbeat, Order, Quote, Ticker
-from hub.payload import ticker_payload
+from hub.model import Heartbeat, IdRange, Order, Quote, Source, Standing, Ticker, Trust
+from hub.payload import ticker_body
+from hub.trust import Evidence, judge
 
 TICKING_SECONDS = 120.0  # a product is active while its last tick is this young
 MAX_JUMP = 10_000_000  # trade ids; weeks of the busiest product: a larger step is a wrong id, unless a heartbeat agrees
+HISTORY = 20  # changes of trust that are remembered of a product
+
+
+class Taken(NamedTuple):
+    """What became of a ticker: where it stands, its quote, the product's trust by now, ids that it jumped over.
+
+    ``first``: the product's first one. ``change``: of the trust, if this ticker changed it.
+    """
+
+    order: Order
+    quote: Quote
+    trust: Trust
+    jumped: IdRange | None
+    first: bool
+    change: TrustChange | None
+
+
+class TrustChange(NamedTuple):
+    """A product's trust changed, at ``at`` (wall-clock seconds); ``verified_ms`` is None before the first proof."""
+
+    product_id: str
+    trust: Trust
+    previous: Trust
+    reason: str
+    at: float
+    verified_ms: int | None
+
+
+class Late(NamedTuple):
+    """A product of which a heartbeat names trades that did not come; ``since`` in monotonic seconds.
+
+    ``missing``: the ids that we do not have by any way, None if there are none. ``undelivered_since``: since when the
+    socket owes them, whether or not they were fetched meanwhile.
+    """
+
+    product_id: str
+    missing: IdRange | None
+    since: float | None
+    undelivered_since: float | None
+
+
+class _Entry:
+    """All that is known of one product."""
+
+    __slots__ = (
+        "absurd_id", "ahead_since", "beat", "beat_at", "continuity", "delivered_at", "delivered_id", "doubted",
+        "history", "named_id", "quote", "quote_at", "reason", "trust", "undelivered_since", "verified_at",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.quote: Quote | None = None
+        self.quote_at = 0.0  # when bid and ask last came
+        self.continuity = Continuity()
+        self.beat: Heartbeat | None = None
+        self.beat_at = 0.0
+        self.absurd_id = -MAX_JUMP - 1
+        self.named_id = -1  # the latest trade that a heartbeat named
+        self.verified_at: float | None = None
+        self.ahead_since: float | None = None
+        self.doubted = False
+        self.delivered_id = -1  # the latest trade that came through a socket
+        self.delivered_at = 0.0
+        self.undelivered_since: float | None = None
+        self.trust = Trust.STARTING
+        self.reason = "no price yet"
+        self.history: deque[tuple[float, Trust, str]] = deque(maxlen=HISTORY)
 
 
 class Book:
-    """The latest ticker of each product, and the evidence for it.
+    """The latest ticker of each product, and the evidence for it."""
 
-    A heartbeat proves for ``heartbeat_fresh_seconds`` that its product has no trade beyond the one that it names.
-    """
-
-    def __init__(self, heartbeat_fresh_seconds: float) -> None:
+    def __init__(self, stale_after_seconds: float, heartbeat_fresh_seconds: float) -> None:
+        self.stale_after_seconds = stale_after_seconds
         self._heartbeat_fresh_seconds = heartbeat_fresh_seconds
         self._lock = threading.Lock()  # one change at a time: a product may move between connections
         self._products: tuple[str, ...] = ()
-        self._known: frozenset[str] = frozenset()
-        self._quotes: dict[str, Quote] = {}
-        self._continuity: dict[str, Continuity] = {}
-        self._beats: dict[str, tuple[Heartbeat, float]] = {}
+        self._entries: dict[str, _Entry] = {}
 
     def set_products(self, product_ids: Iterable[str]) -> None:
-        """Set the products that are watched, the busiest first; prices of others are dropped."""
+        """Set the products that are watched, the busiest first; what is known of others is dropped."""
         with self._lock:
             self._products = tuple(dict.fromkeys(product_ids))
-            self._known = frozenset(self._products)
-            for kept in (self._quotes, self._continuity, self._beats):
-                for product_id in [item for item in kept if item not in self._known]:
-                    del kept[product_id]
+            self._entries = {item: self._entries.get(item) or _Entry() for item in self._products}
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -44,54 +108,186 @@ class Book:
 
     def knows(self, product_id: str) -> bool:
         """Tell whether a product is watched."""
-        return product_id in self._known
+        return product_id in self._entries
 
-    def apply(self, ticker: Ticker, connection_id: str, wall: float, monotonic: float) -> tuple[Order, Quote] | None:
+    # -- what comes in --------------------------------------------------------------------------------
+
+    def apply(
+        self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float
+    ) -> Taken | None:  # fmt: skip
         """Take a ticker in; return where it stands and how it came.
 
         None for one that is not believed: its product is not watched, or its trade id is absurdly far ahead. Only a
         new one changes the book; the quote of a late one is returned for those who want history.
         """
-        product_id = ticker.product_id
-        if product_id not in self._known:
-            return None
-        quote = Quote(ticker, wall, monotonic, connection_id, ticker_payload(ticker))
         with self._lock:
-            if product_id not in self._known:  # given up meanwhile
+            entry = self._entries.get(ticker.product_id)
+            if entry is None:
                 return None
-            continuity = self._continuity.get(product_id)
-            if continuity is None:
-                continuity = self._continuity[product_id] = Continuity()
-            elif ticker.trade_id - continuity.last_id > MAX_JUMP and not self._named(product_id, ticker.trade_id):
+            trade_id, last_id = ticker.trade_id, entry.continuity.last_id
+            fetched = source is Source.BACKFILL
+            if last_id < 0 and fetched:  # it is history, and no price that could be trusted
                 return None
-            order = continuity.observe(ticker.trade_id)
+            if trade_id - last_id > MAX_JUMP and last_id >= 0 and abs(entry.absurd_id - trade_id) > MAX_JUMP:
+                return None
+            if fetched and trade_id > last_id and entry.quote is not None:
+                old = entry.quote.ticker  # a fetched trade says nothing of the market around it
+                ticker = ticker._replace(
+                    best_bid=old.best_bid, best_ask=old.best_ask, open_24h=old.open_24h, high_24h=old.high_24h,
+                    low_24h=old.low_24h, volume_24h=old.volume_24h, sequence=old.sequence,
+                )  # fmt: skip
+            quote = Quote(ticker, wall, monotonic, connection_id, source, ticker_body(ticker, source))
+            first = last_id < 0
+            order, jumped = entry.continuity.observe(trade_id)
+            change = None
+            if not fetched and trade_id > entry.delivered_id:
+                entry.delivered_id, entry.delivered_at, entry.undelivered_since = trade_id, monotonic, None
             if order is Order.NEW:
-                self._quotes[product_id] = quote
-        return order, quote
-
-    def _named(self, product_id: str, trade_id: int) -> bool:
-        beat = self._beats.get(product_id)
-        return beat is not None and abs(beat[0].last_trade_id - trade_id) <= MAX_JUMP
+                entry.quote = quote
+                if not fetched:
+                    entry.quote_at = monotonic
+                if trade_id >= entry.named_id:
+                    entry.ahead_since = None
+                if not fetched or trade_id >= entry.named_id:
+                    entry.verified_at = monotonic
+                if not fetched:
+                    entry.doubted = False
+                    if entry.trust is not Trust.LIVE:
+                        change = self._judge(entry, ticker.product_id, monotonic, wall)
+            return Taken(order, quote, entry.trust, jumped, first, change)
 
     def beat(self, heartbeat: Heartbeat, monotonic: float) -> None:
         """Take a heartbeat in: evidence on which trade is the product's last."""
         with self._lock:
-            if heartbeat.product_id in self._known:
-                self._beats[heartbeat.product_id] = (heartbeat, monotonic)
+            entry = self._entries.get(heartbeat.product_id)
+            if entry is None:
+                return
+            named, ours = heartbeat.last_trade_id, max(0, entry.continuity.last_id)  # 0: no trade yet
+            if entry.continuity.last_id >= 0 and named - ours > MAX_JUMP:  # absurd, unless a ticker says the same
+                entry.absurd_id = named
+                return
+            entry.named_id = max(entry.named_id, named)
+            entry.beat, entry.beat_at = heartbeat, monotonic
+            if entry.named_id > ours:
+                if entry.ahead_since is None:
+                    entry.ahead_since = monotonic
+            elif ours - named <= MAX_JUMP:  # it may have been sent before the latest ticker, but not long before
+                entry.verified_at, entry.ahead_since, entry.doubted = monotonic, None, False
+            if named > max(0, entry.delivered_id) and entry.undelivered_since is None:
+                entry.undelivered_since = monotonic
+
+    def doubt(self, product_ids: Collection[str]) -> None:
+        """Note that these products' connection was lost: nothing is proved until something new is heard."""
+        with self._lock:
+            for product_id in product_ids:
+                if (entry := self._entries.get(product_id)) is not None:
+                    entry.doubted = True
+                    entry.undelivered_since = None
+
+    def review(self, now: float, wall: float) -> list[TrustChange]:
+        """Judge every product at ``now`` (monotonic); return what changed."""
+        with self._lock:
+            changes = [self._judge(entry, product_id, now, wall) for product_id, entry in self._entries.items()]
+        return [change for change in changes if change is not None]
+
+    def _judge(self, entry: _Entry, product_id: str, now: float, wall: float) -> TrustChange | None:
+        trust, entry.reason = self._verdict(entry, now)
+        if trust is entry.trust:
+            return None
+        previous, entry.trust = entry.trust, trust
+        entry.history.append((wall, trust, entry.reason))
+        verified_ms = None if entry.verified_at is None else int((now - entry.verified_at) * 1000)
+        return TrustChange(product_id, trust, previous, entry.reason, wall, verified_ms)
+
+    def _verdict(self, entry: _Entry, now: float) -> tuple[Trust, str]:
+        at = entry.quote.received_monotonic if entry.quote is not None else None
+        seen = Evidence(at, entry.verified_at, entry.ahead_since, entry.doubted, self.stale_after_seconds)
+        return judge(now, seen)
+
+    # -- what goes out --------------------------------------------------------------------------------
 
     def quote(self, product_id: str) -> Quote | None:
         """Return the latest of one product, None before its first ticker."""
-        return self._quotes.get(product_id)
+        entry = self._entries.get(product_id)
+        return entry.quote if entry is not None else None
 
     def quotes(self) -> list[Quote]:
         """Return the latest of every product that has one, the busiest products first."""
-        quotes = self._quotes
-        return [quotes[product_id] for product_id in self._products if product_id in quotes]
+        return [entry.quote for entry in self._entries.values() if entry.quote is not None]
+
+    def standing(self, product_id: str, now: float) -> Standing | None:
+        """Return how far a product's price can be trusted at ``now`` (monotonic), None if it has none."""
+        with self._lock:
+            entry = self._entries.get(product_id)
+            if entry is None or entry.quote is None:
+                return None
+            trust, reason = self._verdict(entry, now)
+            verified_at = entry.verified_at if entry.verified_at is not None else entry.quote.received_monotonic
+            ages = (now - at for at in (entry.quote.received_monotonic, verified_at, entry.quote_at))
+            return Standing(trust, reason, *(max(0, int(age * 1000)) for age in ages))
+
+    def late(self, now: float, after_seconds: float) -> list[Late]:
+        """Return the products of which a heartbeat has named, for so long, trades that did not come."""
+        with self._lock:
+            found = []
+            for product_id, entry in self._entries.items():
+                ahead = entry.ahead_since is not None and now - entry.ahead_since >= after_seconds
+                owed = entry.undelivered_since is not None and now - entry.undelivered_since >= after_seconds
+                if ahead or owed:
+                    last_id = entry.continuity.last_id
+                    sound = last_id >= 0 and last_id < entry.named_id <= last_id + MAX_JUMP
+                    missing = (last_id + 1, entry.named_id) if ahead and sound else None
+                    since = entry.ahead_since if ahead else None
+                    found.append(Late(product_id, missing, since, entry.undelivered_since if owed else None))
+            return found
+
+    def delivering(self, product_ids: Iterable[str], since: float) -> int:
+        """Return how many of these products had a ticker through a socket since then (monotonic)."""
+        return sum(
+            entry.delivered_at >= since for item in product_ids if (entry := self._entries.get(item)) is not None
+        )
+
+    def last_ids(self) -> dict[str, int]:
+        """Return product → the latest trade id that we have."""
+        with self._lock:
+            return {
+                product_id: entry.continuity.last_id
+                for product_id, entry in self._entries.items()
+                if entry.continuity.last_id >= 0
+            }
 
     def missing_total(self) -> int:
         """Return how many trades were jumped over and did not come since, over all products."""
         with self._lock:
-            return sum(continuity.missing_total for continuity in self._continuity.values())
+            return sum(entry.continuity.missing_total() for entry in self._entries.values())
+
+    def explain(self, product_id: str, now: float) -> dict[str, Any]:
+        """Return all that is known of a watched product, for people. Raises ``KeyError``."""
+        with self._lock:
+            entry = self._entries[product_id]
+            ages = {
+                "last_trade_ms": entry.quote.received_monotonic if entry.quote is not None else None,
+                "verified_ms": entry.verified_at,
+                "heartbeat_ms": entry.beat_at if entry.beat is not None else None,
+                "ahead_ms": entry.ahead_since,
+                "undelivered_ms": entry.undelivered_since,
+            }
+            trust, reason = self._verdict(entry, now)
+            return {
+                "trust": trust,
+                "reason": reason,
+                "doubted": entry.doubted,
+                "ages": {name: None if at is None else int((now - at) * 1000) for name, at in ages.items()},
+                "ids": {
+                    "first": entry.continuity.first_id,
+                    "last": entry.continuity.last_id,
+                    "last_delivered": entry.delivered_id,
+                    "last_named_by_heartbeat": entry.named_id,
+                    "missing_ranges": [list(item) for item in entry.continuity.missing()],
+                },
+                "heartbeat": entry.beat._asdict() if entry.beat is not None else None,
+                "history": [(at, trust, why) for at, trust, why in entry.history],
+            }
 
     def activity(self, now: float) -> tuple[int, int]:
         """Return (active products, ticking products) at ``now`` in monotonic seconds.
@@ -99,11 +295,19 @@ class Book:
         Ticking: a tick within ``TICKING_SECONDS``. Active: ticking, or a fresh heartbeat names no trade beyond ours.
         """
         active = ticking = 0
-        for product_id in self._products:
-            quote = self._quotes.get(product_id)
-            if quote is not None and now - quote.received_monotonic <= TICKING_SECONDS:
-                ticking += 1
-                active += 1
-            elif (beat := self._beats.get(product_id)) is not None and now - beat[1] <= self._heartbeat_fresh_seconds:
-                active += beat[0].last_trade_id <= (quote.ticker.trade_id if quote is not None else 0)
-        return active, ticking
+        with self._lock:
+            for entry in self._entries.values():
+                if entry.quote is not None and now - entry.quote.received_monotonic <= TICKING_SECONDS:
+                    ticking += 1
+                    active += 1
+                elif entry.beat is not None and now - entry.beat_at <= self._heartbeat_fresh_seconds:
+                    active += entry.beat.last_trade_id <= max(0, entry.continuity.last_id)
+            return active, ticking
+
+    def trust_counts(self, now: float) -> dict[str, int]:
+        """Return state → how many watched products are in it; every state is there."""
+        counts = dict.fromkeys((trust.value for trust in Trust), 0)
+        with self._lock:
+            for entry in self._entries.values():
+                counts[self._verdict(entry, now)[0].value] += 1
+        return counts

@@ -186,6 +186,9 @@ class Settings:
     )
     state_dir: str = _setting(".state", _text, "folder for what is kept over a restart (the last good catalogue)")
     heartbeat_seconds: float = _setting(1.0, _number(0.1, 60.0), "interval of the exchange's heartbeats")
+    stale_after_ms: int = _setting(
+        5000, _integer(500, 600_000), "milliseconds without a proof after which a price is called stale"
+    )
     missed_heartbeats: int = _setting(3, _integer(2, 100), "silent heartbeats after which a connection is replaced")
     connect_timeout_seconds: float = _setting(
         10.0, _number(0.5, 60.0), "deadline over DNS, TCP, TLS and handshake together"

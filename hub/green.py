@@ -210,3 +210,12 @@ def close_websocket(ws: Any, code: int) -> None:
         # not ws.close(), which gives up the descriptor under the reader, who then sleeps for ever
         ws._send_closing_frame(close_data=(code, ""))
         ws.socket.shutdown(socket.SHUT_WR)
+
+
+def call_native(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what blocks (a database) on a native thread while green ones go on; on native threads, call it here."""
+    if not is_patched():
+        return function(*arguments)
+    from eventlet import tpool
+
+    return tpool.execute(function, *arguments)

@@ -7,29 +7,47 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
+import re
+import secrets
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from random import Random
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
-from hub.book import Book
+from hub.book import Book, Taken
+from hub.catalogue_keeper import CatalogueKeeper
 from hub.config import PRODUCT_ID, Settings, load
 from hub.detect import health
 from hub.detect.volume import VolumeAlert, VolumeDetector
 from hub.fanout.broadcast import Fanout
 from hub.fanout.priority import UPDATE_INTERVAL_SECONDS, PriorityPairs
-from hub.feed.backoff import Backoff
-from hub.feed.catalogue import Catalogue, CatalogueError, CatalogueSource
+from hub.feed.catalogue import Catalogue, CatalogueSource
+from hub.feed.connection import Callbacks
 from hub.feed.pool import ConnectionPool
+from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
-from hub.model import ConnectionSnapshot, ConnectionStatus, Event, HealthStatus, Heartbeat, Order, Quote, Ticker
-from hub.payload import iso_time
+from hub.ledger import Gap, Ledger
+from hub.model import (
+    Cause,
+    ConnectionSnapshot,
+    ConnectionStatus,
+    Event,
+    HealthStatus,
+    Heartbeat,
+    Order,
+    Quote,
+    Source,
+    Ticker,
+)
+from hub.payload import aged_payload, iso_time, tick_payload
+from hub.store import Store
+from hub.watch import Watch
+from hub.worker import Worker
 
-CATALOGUE_RETRY_SECONDS = (2.0, 60.0)  # first and longest bound of the wait between two tries
 HOUSEKEEPING_SECONDS = 1.0
 MAX_PRIORITY_PAIRS = 1_000
 HEARTBEATS_FRESH = 10  # heartbeats for which one proves that its product is quiet
@@ -44,96 +62,151 @@ class PriceHub:
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings if settings is not None else load([], os.environ).settings
-        self.book = Book(HEARTBEATS_FRESH * self.settings.heartbeat_seconds)
-        self.fanout = Fanout(self.settings.flush_ms / 1000)
+        self.settings = settings = settings if settings is not None else load([], os.environ).settings
+        self.epoch = f"{int(time.time()):x}-{secrets.token_hex(4)}"
+        self.counters: Counter[str] = Counter()  # see docs/protocol.md, GET /health
+        self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
+        self.fanout = Fanout(settings.flush_ms / 1000)
         self.priority = PriorityPairs(self._publish)
-        self.pool = ConnectionPool(self.settings, self._on_event)
-        window_seconds = self.settings.window_minutes * 60
-        cooldown = self.settings.volume_cooldown_seconds
+        self.ledger = Ledger(self.epoch, self._on_gap)
+        self._rest = RestClient(settings.rest_url)
+        self.repair = Repair(self._rest, self.ledger.missing_of, self._on_fetched)
+        callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering)
+        self.pool = ConnectionPool(settings, callbacks, self._on_pause)
+        self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
+        self.catalogue = CatalogueKeeper(CatalogueSource(self._rest, settings), self._take_catalogue)
+        self._store = _store(settings, self.book.last_ids)
+        self._ids_before: dict[str, int] = {}  # product → last trade id of the process before this one
+        window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
         self._volume = VolumeDetector(
-            window_seconds, self.settings.volume_threshold, window_seconds if cooldown is None else cooldown
+            window_seconds, settings.volume_threshold, window_seconds if cooldown is None else cooldown
         )
-        self._rest = RestClient(self.settings.rest_url)
-        self._catalogue_source = CatalogueSource(self._rest, self.settings)
-        self._catalogue: Catalogue | None = None
-        self._catalogue_problem: str | None = "the product list has not been read yet"
         self._errors = health.ErrorWindow()
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
-        self.counters: Counter[str] = Counter()  # see docs/protocol.md, GET /health
-        self._simulated = self.settings.simulate
+        self._simulated = settings.simulate
         self._was_covered = False
         self._started_at = time.monotonic()
-        self._started = False
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._keep_catalogue, name="catalogue", daemon=True),
-            threading.Thread(target=self._keep_house, name="housekeeping", daemon=True),
-        ]
+        self._started = self._stopped = False
+        self._workers = [
+            self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.catalogue.worker,
+            Worker("housekeeping", self._keep_house),
+        ]  # fmt: skip
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- life -----------------------------------------------------------------------------------------
 
     def start(self) -> PriceHub:
         """Start everything; return the hub itself."""
-        if not self._started:
-            self._started = True
-            self._started_at = time.monotonic()
-            self.fanout.start()
-            self.priority.start()
-            self.pool.start()
-            for thread in self._threads:
-                thread.start()
+        if self._started:
+            return self
+        self._started = True
+        self._started_at = time.monotonic()
+        if self._store is not None:
+            gaps, self._ids_before = self._store.load()
+            self.ledger.restore(gaps)
+            for gap in self.ledger.open_gaps():
+                self.repair.add(gap.id, gap.product or "")
+            self._store.start()
+        self.pool.start()
+        for worker in self._workers:
+            worker.start()
         return self
 
     def stop(self, timeout_seconds: float = 4.0) -> None:
         """Stop taking in, send what is gathered, end every thread, within ``timeout_seconds`` altogether."""
+        if not self._started or self._stopped:
+            return
+        self._stopped = True
         give_up_at = time.monotonic() + timeout_seconds
 
         def left() -> float:
             return max(0.05, give_up_at - time.monotonic())
 
-        self._stop.set()
-        if not self._started:
-            return
         self.pool.stop(left() / 2)
-        self.priority.stop(left() / 2)
         self._publish("hub_stopping", '{"reconnect":true}')
         self.fanout.stop(left() / 2)
-        for thread in self._threads:
-            thread.join(left())
+        for worker in self._workers:
+            worker.stop(left() / 2)
+        if self._store is not None:
+            self._store.stop(left())
         self._rest.close()
 
-    # -- the way of a price ------------------------------------------------------------------------
+    # -- the way of a price ---------------------------------------------------------------------------
 
     def _on_event(self, connection_id: str, event: Event, wall: float, monotonic: float) -> None:
         if type(event) is Ticker:
-            self._on_ticker(connection_id, event, wall, monotonic)
+            self._on_ticker(event, Source.WS, connection_id, wall, monotonic)
         elif type(event) is Heartbeat:
             self.book.beat(event, monotonic)
 
-    def _on_ticker(self, connection_id: str, ticker: Ticker, wall: float, monotonic: float) -> None:
+    def _on_ticker(
+        self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float
+    ) -> None:  # fmt: skip
         if ticker.simulated:
             self._simulated = True
-        elif self.settings.simulate:
+        elif self.settings.simulate or (source is Source.BACKFILL and self._rest.simulated):
             ticker = ticker._replace(simulated=True)
-        first = self.book.quote(ticker.product_id) is None
-        taken = self.book.apply(ticker, connection_id, wall, monotonic)
+        taken = self.book.apply(ticker, source, connection_id, wall, monotonic)
         if taken is None:
             self.counters["unexpected"] += 1
             return
-        order, quote = taken
-        self.counters[order.value] += 1
         # nothing may wait between the book's change and the publishing of it: a new client's snapshot is taken from
         # the book, and would repeat this tick
-        if order is Order.NEW:
-            self._publish("ticker_update", quote.payload)
-            self.priority.tick(quote)
-            if not first:  # a product's first ticker is its last trade, sent again: no volume of now
-                alert = self._volume.trade(ticker.product_id, float(ticker.last_size), monotonic)
-                if alert is not None:
-                    self._publish("volume_alert", _alert_payload(alert, quote))
-        elif order is Order.LATE:
-            self._publish("trade_backfill", quote.payload)
+        payload = tick_payload(taken.quote.body, taken.trust)
+        order, product_id = taken.order, ticker.product_id
+        missed = self.ledger.has_open(product_id) and self.ledger.arrived(
+            product_id, ticker.trade_id, "backfill" if source is Source.BACKFILL else "late"
+        )
+        if order is Order.DUPLICATE and missed:  # longer ago than the book remembers, but the ledger does
+            order = Order.LATE
+        self.counters[order.value] += 1
+        if order is Order.DUPLICATE:
+            return
+        if order is Order.NEW and source is Source.WS:
+            self._publish("ticker_update", payload)
+            self.priority.tick(product_id, payload)
+            if not taken.first:  # a product's first ticker is its last trade, sent again: no volume of now
+                self._detect(taken.quote, payload, monotonic)
+        else:
+            self._publish("trade_backfill", payload)
+        self._note(taken, product_id, connection_id)
+
+    def _note(self, taken: Taken, product_id: str, connection_id: str | None) -> None:
+        """Tell the watch and the ledger what a ticker means for them: mostly nothing."""
+        if taken.first and product_id in self._ids_before:
+            before, first = self._ids_before.pop(product_id), taken.quote.ticker.trade_id
+            if before + 1 < first:
+                self.watch.jumped(product_id, connection_id, (before + 1, first - 1), Cause.RESTART)
+        if taken.jumped is not None:
+            self.watch.jumped(product_id, connection_id, taken.jumped)
+        if taken.change is not None:
+            self.watch.tell([taken.change])
+        if taken.quote.source is Source.WS:
+            self.watch.arrived(product_id)
+
+    def _on_fetched(self, trades: list[Ticker]) -> None:
+        for trade in trades:
+            self._on_ticker(trade, Source.BACKFILL, None, time.time(), time.monotonic())
+
+    def _on_lost(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
+        self.counters[f"lost_{cause}"] += 1
+        self.watch.lost(connection_id, product_ids, cause)
+
+    def _on_delivering(self, connection_id: str) -> None:
+        self.watch.delivering(connection_id)
+
+    def _on_pause(self, seconds: float) -> None:
+        self.counters["pauses"] += 1
+        self.watch.paused(seconds)
+
+    def _on_gap(self, gaps: list[Gap]) -> None:
+        if self._store is not None:
+            for gap in gaps:
+                self._store.keep(gap)
+
+    def _detect(self, quote: Quote, payload: str, monotonic: float) -> None:
+        alert = self._volume.trade(quote.ticker.product_id, float(quote.ticker.last_size), monotonic)
+        if alert is not None:
+            self._publish("volume_alert", _alert_payload(alert, payload, quote.ticker.simulated))
 
     def _publish(self, event: str, payload: str) -> None:
         self.fanout.publish(event, payload)
@@ -151,69 +224,23 @@ class PriceHub:
         """
         self._publish(event, orjson.dumps(payload).decode())
 
-    # -- threads -----------------------------------------------------------------------------------
-
-    def _keep_catalogue(self) -> None:
-        first, longest = CATALOGUE_RETRY_SECONDS
-        backoff = Backoff(first, longest, float("inf"), Random())
-        while not self._stop.is_set():
-            try:
-                if self._read_catalogue():
-                    return
-            except Exception as error:
-                log.exception("bug in reading the product list")
-                self._catalogue_problem = f"no product list: {type(error).__name__}"
-            self._stop.wait(max(0.5, backoff.failed()))
-
-    def _read_catalogue(self) -> bool:
-        """Take the exchange's list, else the kept one; return whether it is the exchange's."""
-        try:
-            self._take_catalogue(self._catalogue_source.fetch())
-            return True
-        except CatalogueError as error:
-            log.warning("no product list from the exchange: %s", error)
-            problem = f"no product list from the exchange: {error}"
-        try:
-            if self._catalogue is None:
-                self._take_catalogue(self._catalogue_source.load())
-        except CatalogueError as error:
-            problem = f"{problem}; {error}"
-        if self._catalogue is not None:
-            problem = f"the product list is old (of {iso_time(self._catalogue.as_of)}): {problem}"
-        self._catalogue_problem = problem
-        return False
-
     def _take_catalogue(self, catalogue: Catalogue) -> None:
-        problem = None
-        if catalogue.unknown_ids:
-            log.warning("not listed or not online: %s", ", ".join(catalogue.unknown_ids))
-        if not catalogue.products:
-            problem = "no product of the exchange fits the settings"
-            log.error("%s", problem)
         product_ids = [product.id for product in catalogue.products]
-        self._catalogue = catalogue
         self.book.set_products(product_ids)
         self.pool.set_products(product_ids)
         self._volume.keep(product_ids)
-        if not catalogue.old:
-            self._catalogue_problem = problem
 
-    def _keep_house(self) -> None:
-        while not self._stop.wait(HOUSEKEEPING_SECONDS):
-            self._errors.sample(time.monotonic(), *self.pool.totals())
-            self.get_health_summary()  # notes that it was healthy once, whether or not anybody asks
+    def _keep_house(self) -> float:
+        self._errors.sample(time.monotonic(), *self.pool.totals())
+        self.get_health_summary()  # notes that it was healthy once, whether or not anybody asks
+        return HOUSEKEEPING_SECONDS
 
-    # -- reading -----------------------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------------
 
     @property
     def simulated(self) -> bool:
         """Whether any price of this hub may be simulated."""
         return self._simulated
-
-    @property
-    def unknown_ids(self) -> tuple[str, ...]:
-        """Ids of ``MONITORING_CRYPTOS`` that the exchange does not list as online."""
-        return self._catalogue.unknown_ids if self._catalogue else ()
 
     def connections(self) -> list[ConnectionSnapshot]:
         """Return every connection slot, in order."""
@@ -230,8 +257,9 @@ class PriceHub:
         error_ratio, messages_per_second = self._errors.rates()
         uptime = now - self._started_at
         seen = health.HealthInput(
-            uptime, len(slots), connected, total, active, error_ratio, self._catalogue_problem, self._was_covered
-        )
+            uptime, len(slots), connected, total, active, error_ratio, self.catalogue.problem, self._was_covered,
+            tuple(self.pool.without_heartbeats(now)), sum(worker.failed_lately(now) for worker in self._workers),
+        )  # fmt: skip
         status, reasons = health.verdict(seen)
         self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
         return {
@@ -248,30 +276,44 @@ class PriceHub:
             "price_samples": len(self.book.quotes()),
             "last_updated": iso_time(time.time()),
             "messages_per_second": round(messages_per_second, 1),
+            "trust": self.book.trust_counts(now),
+            "stale_after_ms": self.settings.stale_after_ms,
+            "open_gaps": self.ledger.open_count(),
+            "epoch": self.epoch,
             "refused_frames": self.pool.refused(),
-            "counters": {**self.counters, "missing": self.book.missing_total()},
+            "counters": {
+                **self.counters,
+                "missing": self.book.missing_total(),
+                "fetched": self.repair.fetched_total,
+                **{f"gaps_{cause}": count for cause, count in self.ledger.totals.items()},
+            },
             "clients": self.fanout.client_count,
-            "unknown_products": list(self.unknown_ids),
+            "unknown_products": list(self.catalogue.catalogue.unknown_ids) if self.catalogue.catalogue else [],
             "reasons": reasons,
             "simulated": self.simulated,
         }
 
+    def payload(self, quote: Quote, now: float | None = None) -> str:
+        """Return a quote of the book as JSON text, with its trust and ages at ``now`` (monotonic)."""
+        standing = self.book.standing(quote.ticker.product_id, time.monotonic() if now is None else now)
+        return aged_payload(quote.body, standing) if standing is not None else quote.body + "}"
+
     def get_current_ticker(self, product_id: str) -> dict[str, Any] | None:
         """Return the latest payload of a product, None if there is none."""
         quote = self.book.quote(product_id.upper())
-        return orjson.loads(quote.payload) if quote else None
+        return orjson.loads(self.payload(quote)) if quote else None
 
     def get_all_tickers(self) -> dict[str, dict[str, Any]]:
         """Return product → latest payload, for every product that has one."""
-        return {quote.ticker.product_id: orjson.loads(quote.payload) for quote in self.book.quotes()}
+        return {quote.ticker.product_id: orjson.loads(self.payload(quote)) for quote in self.book.quotes()}
 
-    # -- events and priority pairs -----------------------------------------------------------------
+    # -- events and priority pairs --------------------------------------------------------------------
 
     def on(self, event: str, listener: Callable[[Any], object]) -> Callable[[Any], object]:
         """Call ``listener(payload)`` for every such event, from the hub's threads; it should return soon.
 
-        Events: those that Socket.IO clients get (``ticker_update``, ``trade_backfill``, ``priority_ticker_update``,
-        ``volume_alert``, ``spike_alert``, ``trade_update``). A listener that raises is logged and called again.
+        Events: those that Socket.IO clients get (``docs/protocol.md``). A listener that raises is logged, counted and
+        called again.
         """
         self._listeners[event].append(listener)
         return listener
@@ -320,7 +362,7 @@ class PriceHub:
             "lastUpdates": {item: None if at is None else iso_time(at) for item, at in updates.items()},
         }
 
-    # -- the older interface's names, for the scripts that import it -------------------------------
+    # -- the older interface's names, for the scripts that import it ----------------------------------
 
     getCurrentTicker = get_current_ticker  # noqa: N815
     getAllTickers = get_all_tickers  # noqa: N815
@@ -333,23 +375,29 @@ class PriceHub:
     disconnect = stop
 
 
+def _store(settings: Settings, last_ids: Callable[[], dict[str, int]]) -> Store | None:
+    """Return the file that outlives a restart; none for simulated prices, which must not outlive theirs."""
+    if settings.simulate:
+        return None
+    place = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(settings.ws_url).netloc)
+    return Store(Path(settings.state_dir) / f"ledger-{place}.sqlite", last_ids)
+
+
 def _as_product_id(text: object) -> str:
     if not isinstance(text, str) or not PRODUCT_ID.fullmatch(text.upper()):
         raise ValueError("product ids look like BTC-USD")
     return text.upper()
 
 
-def _alert_payload(alert: VolumeAlert, quote: Quote) -> str:
+def _alert_payload(alert: VolumeAlert, ticker: str, simulated: bool) -> str:
     numbers: dict[str, Any] = {
         "crypto": alert.product_id,
         "current_vol": alert.current_vol,
         "avg_vol": alert.avg_vol,
         "threshold": alert.threshold,
         "ratio": alert.ratio,
-        "ticker": orjson.Fragment(quote.payload),
+        "ticker": orjson.Fragment(ticker),
     }
-    if quote.ticker.simulated:
+    if simulated:
         numbers["simulated"] = True
     return orjson.dumps(numbers).decode()
-
-

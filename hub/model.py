@@ -28,6 +28,42 @@ class HealthStatus(StrEnum):
     CRITICAL = "critical"
 
 
+class Trust(StrEnum):
+    """How far a price can be trusted; ``hub.trust`` has the rules."""
+
+    LIVE = "live"
+    QUIET = "quiet"
+    BEHIND = "behind"
+    STALE = "stale"
+    HALTED = "halted"
+    DELISTED = "delisted"
+    STARTING = "starting"
+
+
+class Source(StrEnum):
+    """How a price came to us."""
+
+    WS = "ws"
+    REST = "rest"
+    BACKFILL = "backfill"
+    SIMULATOR = "simulator"
+
+
+class Cause(StrEnum):
+    """Why something could have been missed; the ledger's word for it."""
+
+    SEQUENCE = "sequence"
+    HEARTBEAT = "heartbeat"
+    DISCONNECT = "disconnect"
+    OVERFLOW = "overflow"
+    RESTART = "restart"
+    PAUSE = "pause"
+
+
+IdRange = tuple[int, int]
+"""Trade ids from the first to the last, both included."""
+
+
 class Order(StrEnum):
     """Where a trade id stands in its product's dense sequence."""
 
@@ -118,14 +154,26 @@ class Quote(NamedTuple):
     """What the book holds of a product: its latest ticker, and how it came to us.
 
     ``received_at`` is wall-clock seconds since the epoch (for data), ``received_monotonic`` seconds of the monotonic
-    clock (for ages). ``payload`` is the JSON object text of ``ticker_update`` (see ``hub.payload``).
+    clock (for ages). ``connection_id`` is None for one that was fetched. ``body`` is the start of its JSON (see
+    ``hub.payload``).
     """
 
     ticker: Ticker
     received_at: float
     received_monotonic: float
-    connection_id: str
-    payload: str
+    connection_id: str | None
+    source: Source
+    body: str
+
+
+class Standing(NamedTuple):
+    """How far a quote can be trusted at one moment; ages in milliseconds."""
+
+    trust: Trust
+    reason: str
+    age_ms: int
+    verified_ms: int
+    quote_age_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ product-id characters and RFC 3339 times into a ``Ticker``: none of them needs e
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 
-from hub.model import Ticker
+from hub.model import Source, Standing, Ticker, Trust
 
 PERCENT_PLACES = 3
 EXACT = Context(prec=50)  # more than the 40 digits that the codec lets in
@@ -33,14 +33,16 @@ def change_24h(ticker: Ticker) -> tuple[str, str]:
     if not opened:
         return "0.0", "0.0"
     change = EXACT.subtract(Decimal(ticker.price), opened)
-    percent = round(float(change / opened * 100), PERCENT_PLACES) + 0.0  # never -0.0
-    return json_number(f"{change:f}"), json_number(format(Decimal(repr(percent)), "f"))
+    percent = round(float(change) / float(opened) * 100, PERCENT_PLACES) + 0.0  # never -0.0
+    return json_number(f"{change:f}"), f"{percent:.{PERCENT_PLACES}f}"
 
 
-def ticker_payload(ticker: Ticker) -> str:
-    """Return the ``ticker_update`` payload as the text of one JSON object (see ``docs/protocol.md``)."""
+def ticker_body(ticker: Ticker, source: Source) -> str:
+    """Return the ``ticker_update`` payload but for what changes with time: a JSON object's text without its end."""
     change, percent = change_24h(ticker)
     mark = ',"simulated":true' if ticker.simulated else ""
+    if ticker.simulated and source is Source.WS:
+        source = Source.SIMULATOR
     return (
         f'{{"crypto":"{ticker.product_id}","price":{json_number(ticker.price)},'
         f'"bid":{json_number(ticker.best_bid)},"ask":{json_number(ticker.best_ask)},'
@@ -48,5 +50,18 @@ def ticker_payload(ticker: Ticker) -> str:
         f'"low_24h":{json_number(ticker.low_24h)},"high_24h":{json_number(ticker.high_24h)},'
         f'"price_change_24h":{change},"price_change_percent_24h":{percent},'
         f'"last_size":{json_number(ticker.last_size)},"time":"{ticker.time}","timestamp":"{ticker.time[11:19]}",'
-        f'"sequence":{ticker.sequence},"trade_id":{ticker.trade_id}{mark}}}'
+        f'"sequence":{ticker.sequence},"trade_id":{ticker.trade_id},"source":"{source}"{mark}'
+    )
+
+
+def tick_payload(body: str, trust: Trust) -> str:
+    """Return the payload of a tick that leaves now: its ages are 0 and not worth their bytes."""
+    return f'{body},"trust":"{trust}"}}'
+
+
+def aged_payload(body: str, standing: Standing) -> str:
+    """Return the payload of a price that stands in the book: with its trust and its ages, in milliseconds."""
+    return (
+        f'{body},"trust":"{standing.trust}","age_ms":{standing.age_ms},"verified_ms":{standing.verified_ms},'
+        f'"quote_age_ms":{standing.quote_age_ms}}}'
     )

@@ -39,6 +39,7 @@ class ErrorWindow:
 class HealthInput:
     """What the verdict needs. ``catalogue_problem`` says why there is no (fresh) product list, if so.
 
+    ``without_heartbeats``: connections that bring none. ``worker_failures``: workers with a bug of ours lately.
     ``was_covered``: it has had its prices before, and so is not starting any more.
     """
 
@@ -50,6 +51,8 @@ class HealthInput:
     error_ratio: float
     catalogue_problem: str | None
     was_covered: bool = False
+    without_heartbeats: tuple[str, ...] = ()
+    worker_failures: int = 0
 
 
 def coverage_percentage(active: int, total: int) -> float:
@@ -69,6 +72,10 @@ def verdict(seen: HealthInput) -> tuple[HealthStatus, list[str]]:
         reasons.append("no product is watched")
     if seen.total_products and coverage < LOW_COVERAGE_PERCENT:
         reasons.append(f"only {seen.active_products} of {seen.total_products} products are covered ({coverage:g} %)")
+    if seen.without_heartbeats:
+        reasons.append(f"no heartbeats on {', '.join(seen.without_heartbeats)}")
+    if seen.worker_failures:
+        reasons.append(f"{seen.worker_failures} of the hub's own workers failed lately: the log has the tracebacks")
     if seen.error_ratio > HIGH_ERROR_RATIO:
         reasons.append(f"{100 * seen.error_ratio:.1f} % errors among the messages of the last minute")
     without_prices = not seen.connected_connections or coverage < LOW_COVERAGE_PERCENT

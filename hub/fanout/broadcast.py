@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from hub.fanout.batch import Batch, Message
+from hub.worker import Worker
 
 MAX_GATHERED = 10_000  # past it, whoever publishes flushes: nothing is dropped and nothing grows
 log = logging.getLogger(__name__)
@@ -34,20 +35,11 @@ class Fanout:
         self._clients: dict[str, Client] = {}
         self._gathered: list[Message] = []
         self._lock = threading.Lock()  # keeps a client's snapshot and the flow after it free of holes and repeats
-        self._wake = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="fanout", daemon=True)
-
-    def start(self) -> None:
-        """Start the flushing thread."""
-        self._thread.start()
+        self.worker = Worker("fanout", self._step)
 
     def stop(self, timeout_seconds: float = 1.0) -> None:
-        """Send what is gathered and end the thread. Idempotent."""
-        self._stop.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_seconds)
+        """Send what is gathered and end the worker. Idempotent."""
+        self.worker.stop(timeout_seconds)
         self.flush()
 
     @property
@@ -83,8 +75,8 @@ class Fanout:
             self._gathered.append(message)
         if len(self._gathered) >= MAX_GATHERED:
             self.flush()
-        elif not self._wake.is_set():
-            self._wake.set()
+        else:
+            self.worker.wake()
 
     def flush(self) -> None:
         """Offer what is gathered to every client."""
@@ -106,16 +98,10 @@ class Fanout:
         for client in gone:
             client.cut()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._wake.wait()
-            self._wake.clear()
-            try:
-                self.flush()
-            except Exception:
-                log.exception("bug in a flush; the events of it are lost")
-            if self._flush_seconds:
-                self._stop.wait(self._flush_seconds)
+    def _step(self) -> None:
+        self.flush()
+        if self._flush_seconds:
+            self.worker.wait(self._flush_seconds)  # what comes meanwhile leaves together
 
 
 def _offered(client: Client, batch: Batch) -> bool:

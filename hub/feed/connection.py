@@ -15,26 +15,48 @@ import logging
 import ssl
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from hub.feed import watchdog
+from hub.feed import policy, watchdog
 from hub.feed.backoff import Backoff
 from hub.feed.dialects import Dialect
+from hub.feed.subscriber import SetAside, Subscriber
 from hub.feed.transport import Transport, TransportError
 from hub.logs import Cooldown
-from hub.model import ConnectionSnapshot, ConnectionStatus, Event, ExchangeError, FrameRefused, Heartbeat, Ignored
+from hub.model import (
+    ConnectionSnapshot,
+    ConnectionStatus,
+    Event,
+    ExchangeError,
+    FrameRefused,
+    Heartbeat,
+    Ignored,
+    Subscriptions,
+)
 
 FAILED_AFTER = 5
 YIELD_FRAMES = 100  # a reader whose socket always has data would starve every other green thread
 YIELD_SECONDS = 0.005
 RATE_SECONDS = 2.0
+RECENT_FRAMES = 200  # kept for whoever asks why
+SUBSCRIBE_CHECK_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
-EventSink = Callable[[str, Event, float, float], None]
-"""Called with (connection id, event, receive time in wall-clock seconds, the same in monotonic seconds)."""
+
+class Callbacks(NamedTuple):
+    """Whom a connection tells, from its own thread.
+
+    ``event(connection_id, event, wall seconds, monotonic seconds)``; ``lost(connection_id, product_ids, cause)`` when a
+    socket that was open is gone; ``delivering(connection_id)`` when the next one has brought its first data.
+    """
+
+    event: Callable[[str, Event, float, float], None]
+    lost: Callable[[str, tuple[str, ...], str], None]
+    delivering: Callable[[str], None]
 
 
 class Connection:
@@ -42,19 +64,24 @@ class Connection:
 
     def __init__(
         self, connection_id: str, url: str, dialect: Dialect, limits: watchdog.Limits, backoff: Backoff,
-        sink: EventSink, permission: Callable[[threading.Event], bool], tls: ssl.SSLContext | None,
+        callbacks: Callbacks, permission: Callable[[threading.Event], bool], tls: ssl.SSLContext | None,
     ) -> None:  # fmt: skip
         self.id = connection_id
         self._url = url
         self._dialect = dialect
         self._limits = limits
         self._backoff = backoff
-        self._sink = sink
+        self._callbacks = callbacks
         self._permission = permission
         self._tls = tls
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._wanted: tuple[str, ...] = ()
+        self._subscriber = Subscriber()
+        self._commands: deque[Callable[[], None]] = deque(maxlen=1_000)  # for the thread, by others
+        self._subscribe_at = 0.0  # when to look for the next request
+        self._heard = False  # whether this socket has brought data
+        self.recent: deque[tuple[float, bytes]] = deque(maxlen=RECENT_FRAMES)
         self._transport: Transport | None = None
         self._generation = 0
         self._status = ConnectionStatus.DISCONNECTED
@@ -63,6 +90,7 @@ class Connection:
         self._last_frame_at: float | None = None
         self._last_message: float | None = None
         self._last_heartbeat: float | None = None
+        self._heartbeat_at: float | None = None
         self._last_cause: str | None = None
         self._interrupted: str | None = None
         self._reconnects = 0
@@ -76,7 +104,25 @@ class Connection:
 
     def want(self, product_ids: Sequence[str]) -> None:
         """Set the products that this slot must deliver; an open socket follows at its next frame."""
-        self._wanted = tuple(product_ids)
+        self._wanted = wanted = tuple(product_ids)
+        self._command(lambda: self._subscriber.want(wanted))
+
+    def refresh(self, product_id: str) -> None:
+        """Subscribe anew to a product that is silent."""
+        self._command(lambda: self._subscriber.refresh(product_id))
+
+    def set_aside(self) -> dict[str, SetAside]:
+        """Return the products that the exchange did not give, and why."""
+        return dict(self._subscriber.aside)
+
+    def without_heartbeats_since(self) -> float | None:
+        """Return the monotonic second of the last heartbeat (or of the opening) of an open socket, None if closed."""
+        opened_at = self._opened_at
+        return None if opened_at is None else max(opened_at, self._heartbeat_at or 0.0)
+
+    def _command(self, command: Callable[[], None]) -> None:
+        self._commands.append(command)
+        self._subscribe_at = 0.0
 
     def start(self) -> None:
         """Start the thread. Call once."""
@@ -167,6 +213,7 @@ class Connection:
             data_seconds = (self._last_frame_at or 0.0) - (self._opened_at or 0.0)
             if self._transport is not None:
                 self._transport.close()
+            was_open = self._opened_at is not None
             self._transport = self._attempt_at = self._opened_at = None
             if generation == self._generation:
                 self._generation += 1
@@ -175,7 +222,12 @@ class Connection:
         self.error_count += 1
         self._reconnects += 1
         self._last_cause = cause
-        delay = max(self._backoff.failed(data_seconds), retry_after)
+        how = policy.after(cause)
+        if how.smaller_requests:
+            self._subscriber.request_size = max(1, min(self._subscriber.request_size, len(self._wanted)) // 2)
+        if was_open:
+            self._callbacks.lost(self.id, self._wanted, cause)
+        delay = max(self._backoff.failed(data_seconds), retry_after, how.min_delay_seconds)
         failing = self._backoff.failures >= FAILED_AFTER
         self._status = ConnectionStatus.FAILED if failing else ConnectionStatus.RECONNECTING
         return delay
@@ -189,9 +241,11 @@ class Connection:
         if not opened or generation != self._generation:
             return
         self._opened_at = time.monotonic()
-        subscribed = self._subscribe(transport, ())
+        self._heard = False
+        self._subscriber.opened()
+        self._subscribe(transport, self._opened_at)
         self._status = ConnectionStatus.CONNECTED
-        log.info("connected connection=%s products=%d", self.id, len(subscribed))
+        log.info("connected connection=%s products=%d", self.id, len(self._wanted))
         frames, busy_since = 0, time.monotonic()
         while True:
             frame = transport.receive()
@@ -199,8 +253,8 @@ class Connection:
                 return
             now = time.monotonic()
             self._take(frame, now)
-            if self._wanted is not subscribed:
-                subscribed = self._subscribe(transport, subscribed)
+            if now >= self._subscribe_at:
+                self._subscribe(transport, now)
             frames += 1
             if transport.waited_until > busy_since:
                 frames, busy_since = 0, transport.waited_until
@@ -213,31 +267,44 @@ class Connection:
         self._attempt_at = time.monotonic()
         return allowed
 
-    def _subscribe(self, transport: Transport, subscribed: tuple[str, ...]) -> tuple[str, ...]:
-        """Bring the exchange's set to the wanted one; return what is subscribed then."""
-        wanted = self._wanted
-        gone = [item for item in subscribed if item not in set(wanted)]
-        new = [item for item in wanted if item not in set(subscribed)]
-        for frame in (*self._dialect.unsubscribe(gone), *self._dialect.subscribe(new)):
-            transport.send(frame)
-        return wanted
+    def _subscribe(self, transport: Transport, now: float) -> None:
+        """Send what brings the exchange's set nearer to the wanted one."""
+        self._subscribe_at = now + SUBSCRIBE_CHECK_SECONDS
+        while self._commands:
+            self._commands.popleft()()
+        request = self._subscriber.next_request(now)
+        if request is not None:
+            dialect = self._dialect
+            for frame in (dialect.subscribe if request.subscribe else dialect.unsubscribe)(request.product_ids):
+                transport.send(frame)
 
     def _take(self, frame: bytes, now: float) -> None:
         """Decode one frame and hand its events on; a frame or a listener that fails costs this frame only."""
         wall = time.time()
         self.total_messages += 1
         self._last_message = wall
+        self.recent.append((wall, frame))
         try:
             for event in self._dialect.decode(frame):
                 if type(event) is ExchangeError:
+                    if event.message == self._dialect.subscribe_error:
+                        self._subscriber.refused(event.reason, now)
+                        self._subscribe_at = 0.0
                     self._count("exchange_error", f"{event.message}: {event.reason}")
                 elif type(event) is Ignored:
                     self.refused[f"ignored_{event.label}"] += 1
                 else:
                     self._last_frame_at = now
+                    if type(event) is Subscriptions:
+                        self._subscriber.acknowledged(event, now)
+                        self._subscribe_at = 0.0
+                        continue
                     if type(event) is Heartbeat:
-                        self._last_heartbeat = wall
-                    self._sink(self.id, event, wall, now)
+                        self._last_heartbeat, self._heartbeat_at = wall, now
+                    self._callbacks.event(self.id, event, wall, now)
+                    if not self._heard:
+                        self._heard = True
+                        self._callbacks.delivering(self.id)
         except FrameRefused as error:
             self._count(error.reason, error.detail)
         except Exception:

@@ -13,13 +13,16 @@ from random import Random
 from hub.config import Settings
 from hub.feed import sharding, watchdog
 from hub.feed.backoff import Backoff
-from hub.feed.connection import Connection, EventSink
+from hub.feed.connection import Callbacks, Connection
 from hub.feed.dialects import by_name
+from hub.logs import Cooldown
 from hub.model import ConnectionSnapshot
 
 WATCH_INTERVAL_SECONDS = 0.1
+HEARTBEATS_MISSED_WARN = 5
 
 log = logging.getLogger(__name__)
+_warn = Cooldown(log)
 
 
 class Pacer:
@@ -44,9 +47,13 @@ class Pacer:
 class ConnectionPool:
     """Keeps every wanted product on exactly one connection. Owner of the slots; thread-safe."""
 
-    def __init__(self, settings: Settings, sink: EventSink, rng: Random | None = None) -> None:
+    def __init__(
+        self, settings: Settings, callbacks: Callbacks, paused: Callable[[float], None],
+        rng: Random | None = None,
+    ) -> None:  # fmt: skip
         self._settings = settings
-        self._sink = sink
+        self._callbacks = callbacks
+        self._paused = paused  # called with the seconds for which the hub itself stood still
         self._rng = rng or Random()
         self._dialect = by_name(settings.dialect)
         self._limits = watchdog.Limits(
@@ -83,7 +90,7 @@ class ConnectionPool:
                     self._rng,
                 )  # fmt: skip
                 slot = Connection(
-                    f"conn_{index:03d}", settings.ws_url, self._dialect, self._limits, backoff, self._sink,
+                    f"conn_{index:03d}", settings.ws_url, self._dialect, self._limits, backoff, self._callbacks,
                     self._pacer.wait, self._tls,
                 )  # fmt: skip
                 started.append(slot)
@@ -99,6 +106,42 @@ class ConnectionPool:
             for slot in started:
                 slot.start()
         log.info("pool products=%d connections=%d", len(set(product_ids)), len(shards))
+
+    def slot_of(self, product_id: str) -> Connection | None:
+        """Return the slot that must deliver a product."""
+        return next((slot for slot in self._slots if product_id in slot.snapshot().product_ids), None)
+
+    def resubscribe(self, product_id: str) -> None:
+        """Subscribe anew to a product whose connection is fine otherwise."""
+        if (slot := self.slot_of(product_id)) is not None:
+            _warn.warning("resubscribe", "resubscribe product=%s connection=%s", product_id, slot.id)
+            slot.refresh(product_id)
+
+    def move(self, product_id: str) -> bool:
+        """Give a product to the slot with the fewest; False if there is no other."""
+        with self._change:
+            source = self.slot_of(product_id)
+            others = [slot for slot in self._slots if slot is not source]
+            if source is None or not others or self._stop.is_set():
+                return False
+            target = min(others, key=lambda slot: len(slot.snapshot().product_ids))
+            _warn.warning("move", "move product=%s from=%s to=%s", product_id, source.id, target.id)
+            source.want([item for item in source.snapshot().product_ids if item != product_id])
+            target.want([*target.snapshot().product_ids, product_id])
+        return True
+
+    def replace(self, connection_id: str, cause: str) -> None:
+        """End a slot's socket; the slot opens the next."""
+        for slot in self._slots:
+            if slot.id == connection_id:
+                slot.interrupt(slot.snapshot().generation, cause)
+
+    def without_heartbeats(self, now: float) -> list[str]:
+        """Return the open connections that bring no heartbeats any more (their data may flow)."""
+        limit = now - HEARTBEATS_MISSED_WARN * self._settings.heartbeat_seconds
+        return [
+            slot.id for slot in self._slots if (since := slot.without_heartbeats_since()) is not None and since < limit
+        ]
 
     def stop(self, timeout_seconds: float = 2.0) -> None:
         """Close every connection and wait for the threads, no longer than that altogether. Idempotent."""
@@ -138,6 +181,7 @@ class ConnectionPool:
             if now - last > WATCH_INTERVAL_SECONDS + watchdog.PAUSE_SECONDS:
                 log.warning("the hub stood still for %.1f s; no connection is judged by it", now - last)
                 resumed_at = now
+                self._paused(now - last)
             last = now
             for slot in self._slots:
                 slot.watch(now, resumed_at)

@@ -31,6 +31,7 @@ class RestClient:
         self._session.headers["User-Agent"] = "price-hub"
         self._turn = threading.Lock()  # one request at a time: the session is shared, and so is the budget
         self._next = 0.0
+        self.simulated = False  # whether an answer carried the simulator's mark
 
     def get_json(self, path: str) -> Any:
         """Return the parsed body of ``GET path``. Raises ``RestError`` for everything but a 200 with strict JSON."""
@@ -57,6 +58,7 @@ class RestClient:
         give_up_at = time.monotonic() + TOTAL_TIMEOUT_SECONDS
         timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         with self._session.get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
+            self.simulated = self.simulated or "X-Simulated" in response.headers
             body = bytearray()
             for chunk in response.iter_content(65_536):  # raises for a body that is cut off
                 body += chunk

@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from hub.simulator.broken import Faults
 from hub.simulator.exchange import Exchange
-from hub.simulator.faults import Faults
 from hub.simulator.market import MAX_EXPONENT, GeneratedMarket, Market
 from hub.simulator.replay import RecordedMarket
 from hub.simulator.server import Server
@@ -61,6 +61,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         "--exponent", type=_Range(0, MAX_EXPONENT), default=1.1, help="of Zipf's law: 0 spreads trades evenly"
     )
     parser.add_argument("--quote", default="USD")
+    parser.add_argument("--quiet-half", action="store_true", help="every other product makes no trades")
     parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE", help="ticker frames, .jsonl or .jsonl.gz")
     parser.add_argument("--speed", type=_speed, default=20.0, help="of the replay, or max")
     parser.add_argument("--max-gap", type=_Range(0, 1e6), metavar="SECONDS", help="the longest wait between two frames")
@@ -73,9 +74,12 @@ def make_market(options: argparse.Namespace, now: float, wall: float) -> Market:
     """Return the market that the options ask for; ``ValueError`` or ``OSError`` for recordings that do not do."""
     if options.replay:
         return RecordedMarket(options.replay, options.speed, options.max_gap, options.hold)
-    return GeneratedMarket(
+    market = GeneratedMarket(
         options.products, options.rate, options.seed, now, wall, options.exponent, options.quote.upper()
     )
+    if options.quiet_half:
+        market.always_quiet = frozenset(market.half())
+    return market
 
 
 def _exit_now(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a signal handler

@@ -10,7 +10,9 @@ import orjson
 
 from hub.simulator import faults
 from hub.simulator.exchange import Exchange
-from hub.simulator.http import Response, json_response, read_body
+from hub.simulator.history import KEPT_TRADES
+from hub.simulator.http import Response, json_response, query, read_body
+from hub.simulator.market import GeneratedMarket
 from hub.simulator.replay import RecordedMarket
 
 Body = dict[str, Any]
@@ -28,6 +30,8 @@ class Control:
             ("POST", "resume"): self._resume,
             ("POST", "start"): self._start,
             ("GET", "sent"): self._sent,
+            ("GET", "evidence"): self._evidence,
+            ("GET", "trades"): self._trades,
             ("GET", "connections"): self._connections,
             ("GET", "replay"): self._replay,
         }
@@ -40,7 +44,7 @@ class Control:
             known = ", ".join(f"{method} {path}" for method, path in self._routes)
             return json_response({"error": f"no such command; there are {known}"}, 404)
         try:
-            body = orjson.loads(read_body(environ) or b"{}")
+            body = query(environ) if environ["REQUEST_METHOD"] == "GET" else orjson.loads(read_body(environ) or b"{}")
             if not isinstance(body, dict):
                 raise ValueError("the body has to be a JSON object")
             return json_response(route(body))
@@ -51,11 +55,11 @@ class Control:
         return {"hit": faults.cause(body, self._exchange, time.monotonic())}
 
     def _clear(self, body: Body) -> Body:  # noqa: ARG002 - every route has the same form
-        self._exchange.faults.clear()
-        muted = [session for session in self._exchange.sessions() if session.muted]
-        for session in muted:
-            session.unmute()
-        return {"unmuted": len(muted)}
+        exchange = self._exchange
+        if isinstance(exchange.market, GeneratedMarket):
+            exchange.market.rate_factor.clear()
+            exchange.market.quiet.clear()
+        return {"unmuted": exchange.release()}
 
     def _pause(self, body: Body) -> Body:  # noqa: ARG002
         self._exchange.pause()
@@ -94,6 +98,26 @@ class Control:
             "ticks_total": exchange.ticks_total,
             "heartbeats_total": exchange.heartbeats_total,
         }
+
+    def _wanted(self, body: Body) -> tuple[str, ...]:
+        product_ids = self._exchange.market.product_ids
+        product_id = body.get("product")
+        if product_id is None:
+            return product_ids
+        if product_id not in product_ids:
+            raise ValueError(f"product has to be one of the market's, not {product_id!r}")
+        return (product_id,)
+
+    def _evidence(self, body: Body) -> Body:
+        return self._exchange.evidence.report(self._wanted(body), time.monotonic())
+
+    def _trades(self, body: Body) -> Body:
+        """When a product's last trades happened: ``[[id, RFC 3339 time], ...]``, newest first."""
+        if "product" not in body:
+            raise ValueError("product is missing")
+        (product_id,) = self._wanted(body)
+        rows = self._exchange.market.trades(product_id, KEPT_TRADES, None, None)
+        return {"trades": [[row["trade_id"], row["time"]] for row in rows]}
 
     def _connections(self, body: Body) -> Body:  # noqa: ARG002
         """Times are monotonic seconds, the same clock for every process of the machine."""

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import orjson
 
 MAX_BODY_BYTES = 1024 * 1024
+HTML = b"<!DOCTYPE html><html><body>maintenance</body></html>"
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from hub.simulator.history import DenseHistory, Trade
 from hub.simulator.products import SIZE_DECIMALS, STABLE, Product, listing_row, make_products
+from hub.simulator.timed import Timed, TimedSet
 
 MAX_EXPONENT = 1.2  # above it a handful of products has nearly all the trades
 QUIET_SHARE = 0.05  # of the products, the least active ones, trade next to never
@@ -82,6 +83,9 @@ class Market(Protocol):
 
     def happened(self, product_id: str) -> list[list[int]]:
         """Return the ranges ``[first, last]`` of the trade ids that happened."""
+
+    def shift_clock(self, seconds: float) -> None:
+        """Let all times from now on be that much later."""
 
 
 def fixed(units: int, decimals: int) -> str:
@@ -222,25 +226,44 @@ class GeneratedMarket:
         self._cumulative = list(accumulate(weights))
         self._rng = random.Random(f"{seed}:trades")
         self._rate = rate
+        self.rate_factor: Timed[float] = Timed()
+        self.quiet = TimedSet()  # products that make no trades
+        self.always_quiet: frozenset[str] = frozenset()
         self._since, self._since_wall = now, wall
         self._owed = 0.0
 
     def due(self, now: float, wall: float, audience: Audience) -> Iterator[Tick]:  # noqa: ARG002 - never waits
         """Yield the trades since the last call, their times spread evenly over the interval."""
         elapsed = min(now - self._since, CATCH_UP_SECONDS)
-        self._owed = min(self._owed + elapsed * self._rate, self._rate * CATCH_UP_SECONDS)
+        rate = self._rate * (self.rate_factor.at(now) or 1.0)
+        self._owed = min(self._owed + elapsed * rate, rate * CATCH_UP_SECONDS)
+        quiet = self.always_quiet | self.quiet.at(now)
         count = int(self._owed)
         begin = self._since_wall if 0 <= wall - self._since_wall <= CATCH_UP_SECONDS else wall
         self._since, self._since_wall = now, wall
         for number in range(1, count + 1):
             self._owed -= 1  # one by one: the caller may stop in between
-            yield self.trade(int((begin + (wall - begin) * number / count) * 1e6))
+            instrument = self._draw()
+            if instrument.product.id not in quiet:
+                yield instrument.trade(self._rng, int((begin + (wall - begin) * number / count) * 1e6))
 
     def trade(self, time_us: int) -> Tick:
         """Let the next trade happen, in whichever product is next."""
+        return self._draw().trade(self._rng, time_us)
+
+    def _draw(self) -> Instrument:
         draw = self._rng.random() * self._cumulative[-1]
-        index = min(bisect(self._cumulative, draw), len(self._instruments) - 1)
-        return self._instruments[index].trade(self._rng, time_us)
+        return self._instruments[min(bisect(self._cumulative, draw), len(self._instruments) - 1)]
+
+    def half(self) -> tuple[str, ...]:
+        """Return every other product, so that busy and idle ones are in both halves."""
+        return self.product_ids[1::2]
+
+    def shift_clock(self, seconds: float) -> None:
+        """Let all times from now on be that much later."""
+        self._since_wall += seconds
+        for instrument in self._instruments:
+            instrument.time_us += int(seconds * 1e6)
 
     def restart_clock(self, now: float) -> None:
         """Forget the time since the last trade."""

@@ -238,3 +238,6 @@ class RecordedMarket:
     def progress(self) -> dict[str, Any]:
         """Return ``{"state", "sent", "total"}``."""
         return {"state": self.state.value, "sent": self.sent, "total": self.total}
+
+    def shift_clock(self, seconds: float) -> None:
+        """Do nothing: times are the recorded ones."""

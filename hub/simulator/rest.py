@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hub.simulator.faults import Faults
+from hub.simulator.broken import Faults, RestFault
+from hub.simulator.history import KEPT_TRADES
 from hub.simulator.http import Response, StartResponse, json_response, query
 from hub.simulator.limits import MAX_TRADES_PAGE, REST_BURST, REST_PER_SECOND, RateLimit
-from hub.simulator.market import Market
+from hub.simulator.market import Market, time_text
 
 MAX_CURSOR = 10**15
+MAX_MADE_UP = 50_000  # products of a list that is too long
 
 
 class Rest:
@@ -24,7 +26,7 @@ class Rest:
 
     def application(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request as a WSGI application, well or badly."""
-        fault = self._faults.rest(time.monotonic())
+        fault = self._faults.rest.at(time.monotonic())
         if fault is not None and fault.delay_seconds:
             time.sleep(fault.delay_seconds)
         response = self.handle(environ, time.monotonic())
@@ -46,7 +48,7 @@ class Rest:
             return json_response({"message": "MethodNotAllowed"}, 405)
         match environ["PATH_INFO"].strip("/").split("/"):
             case ["products"]:
-                return json_response(self._market.listing())
+                return json_response(self._listing(self._faults.rest.at(now)))
             case ["products", "stats"]:
                 return json_response({one: self._all_stats(one) for one in self._market.product_ids})
             case ["products", product_id, what] if product_id in self._market.product_ids:
@@ -73,11 +75,29 @@ class Rest:
             below = _integer(parameters, "after", MAX_CURSOR)
         except ValueError as error:
             return json_response({"message": str(error)}, 400)
-        page = self._market.trades(product_id, limit, above, below)
+        page = self._page(product_id, limit, above, below)
         if not page:
             return json_response(page)
         cursors = (("cb-before", str(page[0]["trade_id"])), ("cb-after", str(page[-1]["trade_id"])))
         return json_response(page, headers=cursors)
+
+    def _page(self, product_id: str, limit: int, above: int | None, below: int | None) -> list[dict[str, Any]]:
+        """Return a page of trades, without those that are too young for a server that lags."""
+        now = time.monotonic()
+        lag = self._faults.rest_lag_seconds.at(now)
+        if lag is None:
+            return self._market.trades(product_id, limit, above, below)
+        wall = time.time() + (self._faults.clock_offset_seconds.at(now) or 0.0)
+        youngest = time_text(int((wall - lag) * 1e6))
+        rows = self._market.trades(product_id, KEPT_TRADES, above, below)
+        return [row for row in rows if row["time"] <= youngest][:limit]
+
+    def _listing(self, fault: RestFault | None) -> list[dict[str, Any]]:
+        rows = self._market.listing()
+        if fault is None or fault.list_factor == 1:
+            return rows
+        made_up = ({**rows[0], "id": f"FAKE{number:05}-USD"} for number in range(MAX_MADE_UP))
+        return [*rows, *made_up][: int(len(rows) * fault.list_factor)]
 
     def _all_stats(self, product_id: str) -> dict[str, dict[str, str]]:
         day = self._market.stats(product_id)

@@ -11,29 +11,42 @@ import os
 import socket
 import struct
 import threading
+import time
 from typing import Any
 
 from hub import green, wire
+from hub.simulator.evidence import Evidence
 
 MAX_PENDING_BYTES = 4 * 1024 * 1024  # a client that lags further behind is cut
 SEND_BUFFER_BYTES = 256 * 1024  # the kernel's own buffer would hide a client that does not read
+EMPTY_CLOSE = b"\x88\x00"
+DRIP_SECONDS = 1.0
+DRIP_TEXT = b'{"simulated":true,"type":"status"}'.ljust(60_000)  # a frame that takes most of a day
 GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ESHUTDOWN, errno.ENOTSOCK})
 
 
 class Session:
     """A connection; ``index`` counts all connections, times are monotonic seconds."""
 
-    def __init__(self, index: int, ws: Any, address: str, opened_at: float) -> None:
+    def __init__(self, index: int, ws: Any, address: str, opened_at: float, evidence: Evidence) -> None:
         self.index = index
         self.address = address
         self.opened_at = opened_at
         self.channels: dict[str, set[str]] = {}
         self.has_subscribed = False
         self.sent_frames = 0
-        self.lost_frames = 0  # those that were due while it was muted
+        self.lost_frames = 0  # those that were due while it was muted, or that a fault kept from it
+        self.behind: set[str] = set()  # products of which something was kept from it
+        self.no_data_until = 0.0
+        self.no_heartbeats_until = 0.0
         self.pending_bytes = 0
         self.open = True
         self.muted_until: float | None = None
+        self._evidence = evidence
+        self._unwritten: dict[str, bool] = {}  # product -> whether what waits for it is a proof
+        self._dripping: tuple[float, float] | None = None  # until when, and when the next byte is due
+        self._drip_rest = b""
+        self._cap_bytes = MAX_PENDING_BYTES
         self._chunks: list[bytes] = []
         self._rest = memoryview(b"")  # what is left of a write that the socket took in part
         self._awake = threading.Event()
@@ -56,18 +69,34 @@ class Session:
             self._awake.wait()
         return message if self.open else None
 
-    def queue(self, framed: bytes) -> None:
-        """Put a finished frame into the buffer; a client that is too far behind is cut."""
+    def queue(self, framed: bytes, product_id: str | None = None, proof: bool = False) -> None:
+        """Put a finished frame into the buffer; a client that is too far behind is cut.
+
+        ``product_id`` is for tickers and heartbeats, ``proof`` for those that prove that nothing was missed.
+        """
         if not self.open:
             return
-        if self.muted:
+        if self.muted or self._dripping:
             self.lost_frames += 1
+            if product_id is not None:
+                self.behind.add(product_id)
             return
-        self._chunks.append(framed)
-        self.pending_bytes += len(framed)
+        if product_id is not None:
+            proven = proof and product_id not in self.behind
+            self._unwritten[product_id] = proven or self._unwritten.get(product_id, False)
         self.sent_frames += 1
-        if self.pending_bytes > MAX_PENDING_BYTES:
+        self._append(framed)
+
+    def _append(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self.pending_bytes += len(data)
+        if self.pending_bytes > self._cap_bytes:
             self.cut()
+
+    def keep_from(self, product_id: str) -> None:
+        """Count a ticker that it does not get."""
+        self.lost_frames += 1
+        self.behind.add(product_id)
 
     def flush(self) -> None:
         """Write what the socket takes right now."""
@@ -86,11 +115,19 @@ class Session:
             self.pending_bytes -= taken
             if self._rest:
                 return
+        if self._unwritten and not self.pending_bytes:
+            self._evidence.note(self._unwritten, time.monotonic())
+            self._unwritten.clear()
 
     def write_now(self, framed: bytes) -> None:
         """Send a frame at once, behind what is already in the buffer."""
         self.queue(framed)
         self.flush()
+
+    def write_giant(self, framed: bytes) -> None:
+        """Send a frame of any size at once."""
+        self._cap_bytes = MAX_PENDING_BYTES + len(framed)
+        self.write_now(framed)
 
     @property
     def muted(self) -> bool:
@@ -107,9 +144,43 @@ class Session:
         self.muted_until = None
         self._awake.set()
 
-    def close(self, code: int) -> None:
-        """Say goodbye with a WebSocket close code and shut the connection."""
-        self.write_now(wire.close_frame(code))
+    def drip(self, until: float, now: float) -> None:
+        """Begin a frame and write one byte of it a second until monotonic ``until``; all else is lost."""
+        framed = wire.text_frame(DRIP_TEXT)
+        head = len(framed) - len(DRIP_TEXT)
+        self._append(framed[:head])
+        self._drip_rest = DRIP_TEXT
+        self._dripping = until, now
+        self.pass_time(now)
+
+    def pass_time(self, now: float) -> None:
+        """End what has a deadline, and let the next byte drip."""
+        if self.muted_until is not None and self.muted_until <= now:
+            self.unmute()
+        if self._dripping is None or not self.open:
+            return
+        until, next_at = self._dripping
+        if now >= until or not self._drip_rest:
+            self._dripping = None
+            self._append(self._drip_rest)
+        elif now >= next_at:
+            self._dripping = until, now + DRIP_SECONDS
+            self._append(self._drip_rest[:1])
+            self._drip_rest = self._drip_rest[1:]
+        self.flush()
+
+    def heal(self) -> None:
+        """End all faults of this connection."""
+        self.no_data_until = self.no_heartbeats_until = 0.0
+        self.behind.clear()
+        if self._dripping is not None:
+            self._dripping = 0.0, 0.0
+            self.pass_time(0.0)
+        self.unmute()
+
+    def close(self, code: int | None) -> None:
+        """Say goodbye with a WebSocket close frame (None: one without a code) and shut the connection."""
+        self.write_now(EMPTY_CLOSE if code is None else wire.close_frame(code))
         self.cut()
 
     def cut(self) -> None:
@@ -138,6 +209,7 @@ class Session:
         self._chunks.clear()
         self._rest = memoryview(b"")
         self.pending_bytes = 0
+        self._unwritten.clear()
         self.unmute()
 
 

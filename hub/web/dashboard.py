@@ -21,7 +21,7 @@ def add_dashboard(routes: Blueprint, hub: PriceHub) -> None:
         now = time.monotonic()
         prices: list[dict[str, Any]] = []
         for quote in hub.book.quotes():
-            entry = orjson.loads(quote.payload)
+            entry = orjson.loads(hub.payload(quote, now))
             # the page shows the exchange's own digits
             entry.update(
                 price=quote.ticker.price, bid=quote.ticker.best_bid, ask=quote.ticker.best_ask,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 import orjson
@@ -60,7 +61,8 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
     refused = server.eio.counters = hub.counters
 
     def snapshot() -> list[tuple[str, str]]:
-        return [("ticker_update", quote.payload) for quote in hub.book.quotes()]
+        now = time.monotonic()
+        return [("ticker_update", hub.payload(quote, now)) for quote in hub.book.quotes()]
 
     @socketio.on("connect")
     def connect(auth: Any = None) -> None:

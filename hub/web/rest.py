@@ -5,14 +5,17 @@ from __future__ import annotations
 import heapq
 import re
 import time
+from datetime import datetime
 from typing import Any
 
 import orjson
 from flask import Blueprint, Response, current_app, redirect, request, url_for
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from hub.config import PRODUCT_ID
+from hub.explain import explain as explanation
 from hub.hub import PriceHub
-from hub.model import ConnectionStatus, HealthStatus, Quote
+from hub.model import ConnectionStatus, HealthStatus, Quote, Standing
 from hub.payload import iso_time, json_number
 from hub.web.guard import MAX_BODY_BYTES, error_response, json_response
 
@@ -25,6 +28,8 @@ INDEX = (
     "/connections",
     "/prices",
     "/price/BTC-USD",
+    "/price/BTC-USD/explain",
+    "/gaps",
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
@@ -51,11 +56,13 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         text = request.args.get("limit", str(DEFAULT_LIMIT))
         if not re.fullmatch(r"0*[1-9][0-9]{0,999}", text, re.ASCII):
             return error_response("limit must be a positive integer", 400)
+        now = time.monotonic()
         newest = heapq.nlargest(int(text), hub.book.quotes(), key=lambda quote: quote.received_monotonic)
         body = {
             "count": len(newest),
             "timestamp": iso_time(time.time()),
-            "prices": {quote.ticker.product_id: _price_entry(quote) for quote in newest},
+            "prices": {quote.ticker.product_id: _price_entry(hub, quote, now) for quote in newest},
+            "stale_after_ms": hub.settings.stale_after_ms,
             "simulated": hub.simulated,
         }
         return json_response(body)
@@ -66,6 +73,17 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         if quote is None:
             return error_response(f"Symbol {product_id.upper()[:64]} not found", 404, **_why_missing(hub, product_id))
         ticker = quote.ticker
+        standing = hub.book.standing(ticker.product_id, time.monotonic())
+        if standing is None:  # given up meanwhile
+            return error_response(f"Symbol {ticker.product_id} not found", 404)
+        try:
+            limits = {name: _milliseconds(name) for name in ("max_age_ms", "max_tick_age_ms")}
+        except ValueError as error:
+            return error_response(str(error), 400)
+        for name, age_ms in (("max_age_ms", standing.verified_ms), ("max_tick_age_ms", standing.age_ms)):
+            limit = limits[name]
+            if limit is not None and age_ms > limit:
+                return _too_old(ticker.product_id, name, limit, age_ms, standing)
         body = {
             "symbol": ticker.product_id,
             "price": _number(ticker.price),
@@ -76,20 +94,44 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
             "time": ticker.time,
             "trade_id": ticker.trade_id,
             "connection_id": quote.connection_id,
+            "source": orjson.loads(quote.body + "}")["source"],
+            **_trust(standing),
+            "reason": standing.reason,
+            "stale_after_ms": hub.settings.stale_after_ms,
             "simulated": ticker.simulated,
         }
         return json_response(body)
 
+    @routes.get("/price/<product_id>/explain")
+    def explain(product_id: str) -> Response:
+        try:
+            return json_response(explanation(hub, product_id.upper()))
+        except KeyError:
+            return error_response(f"Symbol {product_id.upper()[:64]} not found", 404)
+
+    @routes.get("/gaps")
+    def gaps() -> Response:
+        try:
+            product, since, is_open, limit = _gap_query()
+        except ValueError as error:
+            return error_response(str(error), 400)
+        found = hub.ledger.query(product, since, is_open, limit)
+        body = {"epoch": hub.epoch, "count": len(found), "open": hub.ledger.open_count(), "gaps": found}
+        return json_response({**body, "simulated": hub.simulated})
+
     @routes.get("/tickers")
     def tickers() -> Response:
-        return json_response({quote.ticker.product_id: orjson.Fragment(quote.payload) for quote in hub.book.quotes()})
+        now = time.monotonic()
+        return json_response(
+            {quote.ticker.product_id: orjson.Fragment(hub.payload(quote, now)) for quote in hub.book.quotes()}
+        )
 
     @routes.get("/tickers/<product_id>")
     def ticker(product_id: str) -> Response:
         quote = hub.book.quote(product_id.upper())
         if quote is None:
             return error_response("Ticker not found", 404, **_why_missing(hub, product_id))
-        return Response(quote.payload, mimetype="application/json")
+        return Response(hub.payload(quote), mimetype="application/json")
 
     @routes.get("/priority-pairs")
     def priority_pairs() -> Response:
@@ -178,13 +220,68 @@ def connections_body(hub: PriceHub) -> dict[str, Any]:
     }
 
 
-def _price_entry(quote: Quote) -> dict[str, Any]:
+def _price_entry(hub: PriceHub, quote: Quote, now: float) -> dict[str, Any]:
+    standing = hub.book.standing(quote.ticker.product_id, now)
     entry = {
         "price": _number(quote.ticker.price),
         "last_updated": iso_time(quote.received_at),
         "volume_24h": _number(quote.ticker.volume_24h),
+        **(_trust(standing) if standing is not None else {}),
     }
     return {**entry, "simulated": True} if quote.ticker.simulated else entry
+
+
+def _trust(standing: Standing) -> dict[str, Any]:
+    names = ("trust", "age_ms", "verified_ms", "quote_age_ms")
+    return {name: getattr(standing, name) for name in names}
+
+
+def _milliseconds(name: str) -> int | None:
+    text = request.args.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII):
+        raise ValueError(f"{name} must be a number of milliseconds")
+    return int(text)
+
+
+def _too_old(product_id: str, name: str, limit: int, age_ms: int, standing: Standing) -> Response:
+    """Return a problem (RFC 9457) instead of an old number."""
+    what = "the last proof" if name == "max_age_ms" else "the last trade"
+    detail = f"{what} of {product_id} is {age_ms} ms old, {limit} were allowed: {standing.reason}"
+    body = {
+        "type": "about:blank", "title": "Price too old", "status": 503, "detail": detail, "error": detail,
+        "symbol": product_id, name: limit, "reason": standing.reason, **_trust(standing),
+    }  # fmt: skip
+    response = json_response(body, 503)
+    response.mimetype = "application/problem+json"
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+def _gap_query() -> tuple[str | None, float | None, bool | None, int]:
+    """Return (product, since in wall-clock seconds, open or closed, limit). Raises ``ValueError`` in words."""
+    arguments = request.args
+    product = arguments.get("product")
+    if product is not None and not PRODUCT_ID.fullmatch(product := product.upper()):
+        raise ValueError("product must be an id such as BTC-USD")
+    words = {None: None, "true": True, "1": True, "false": False, "0": False}
+    if arguments.get("open") not in words:
+        raise ValueError("open must be true or false")
+    since = arguments.get("since")
+    try:
+        if since is None:
+            after = None
+        elif re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", since, re.ASCII):
+            after = float(since)
+        else:
+            after = datetime.fromisoformat(since).astimezone().timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("since must be a time: ISO 8601, or seconds since 1970") from None
+    limit = arguments.get("limit", "1000")
+    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", limit, re.ASCII):
+        raise ValueError("limit must be a positive integer")
+    return product, after, words[arguments.get("open")], int(limit)
 
 
 def _number(text: str) -> orjson.Fragment:

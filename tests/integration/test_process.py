@@ -96,7 +96,7 @@ def test_nothing_simulated_gets_onto_the_disk(demo: HubProcess, tmp_path: Path) 
 
 
 def test_descriptors_and_threads_come_back_after_kills(hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(simulator=["--products", "60"])
+    hub = hub_factory(simulator=["--products", "60"], BACKOFF_CAP_SECONDS="1")
     hub.wait_until_covered()
     pid = hub.process.pid
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +291,284 @@ def test_rest_faults(sim: SimulatorProcess) -> None:
     assert time.monotonic() - started >= 0.3
 
 
+def open_row(sim: SimulatorProcess, product_id: str) -> Frame:
+    return next(row for row in sim.control("connections")["open"] if product_id in row["products"])
+
+
+def fault(sim: SimulatorProcess, kind: str, **fields: Any) -> int:
+    return sim.control("fault", {"kind": kind, **fields})["hit"]
+
+
+def test_heartbeats_can_stop_while_tickers_go_on(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD", "ETH-USD")
+    assert fault(sim, "no_heartbeats", product="BTC-USD", seconds=30) == 1
+    client.read_for(0.1)
+    frames = client.read_for(1.2)
+    assert of(frames, "heartbeat", "BTC-USD") == []
+    assert of(frames, "heartbeat", "ETH-USD")
+    assert of(frames, "ticker", "BTC-USD")
+    assert fault(sim, "no_heartbeats", connections="all", seconds=30) == 1
+    client.read_for(0.1)
+    frames = client.read_for(1.2)
+    assert {frame["type"] for frame in frames} == {"ticker"}
+
+
+def test_tickers_can_stop_while_heartbeats_name_newer_trades(
+    sim: SimulatorProcess, connect: Callable[..., Client]
+) -> None:
+    client, bystander = connect(), connect()
+    client.subscribe("BTC-USD")
+    bystander.subscribe("ETH-USD")
+    index = index_of(sim, "BTC-USD")
+    assert fault(sim, "no_data", connections=[index], seconds=None) == 1
+    client.read_for(0.2)
+    last = of(client.frames, "ticker", "BTC-USD")[-1]["trade_id"]
+    frames = client.read_for(2.2)
+    assert {frame["type"] for frame in frames} == {"heartbeat"}
+    first, second = (frame["last_trade_id"] for frame in frames[-2:])
+    assert last < first < second
+    assert of(bystander.read_for(0.3), "ticker", "ETH-USD")
+    evidence = sim.control("evidence?product=BTC-USD")
+    assert evidence["products"]["BTC-USD"] > evidence["proof"]["BTC-USD"] + 1.5
+    assert evidence["now"] == pytest.approx(time.monotonic(), abs=1)
+
+
+@pytest.mark.parametrize(("until", "heals_here"), [("until_resubscribed", True), ("until_moved", False)])
+def test_one_product_stuck_until_it_is_subscribed_again(
+    sim: SimulatorProcess, connect: Callable[..., Client], until: str, heals_here: bool
+) -> None:
+    client, other = connect(), connect()
+    client.subscribe("BTC-USD", "ETH-USD")
+    assert fault(sim, "stuck", product="BTC-USD", seconds=None, **{until: True}) == 1
+    client.read_for(0.1)
+    frames = client.read_for(0.4)
+    assert of(frames, "ticker", "BTC-USD") == []
+    assert of(frames, "ticker", "ETH-USD")
+    client.say(type="unsubscribe", product_ids=["BTC-USD"], channels=["ticker", "heartbeat"])
+    client.subscribe("BTC-USD")
+    assert bool(of(client.read_for(0.3), "ticker", "BTC-USD")) is heals_here
+    other.subscribe("BTC-USD")
+    assert of(other.read_for(0.3), "ticker", "BTC-USD")
+
+
+def test_quiet_products_make_no_trades(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD", "ETH-USD")
+    assert fault(sim, "quiet", products=["BTC-USD"], seconds=None) == 1
+    client.read_for(0.1)
+    frames = client.read_for(2.2)
+    assert of(frames, "ticker", "BTC-USD") == []
+    assert of(frames, "ticker", "ETH-USD")
+    beats = {frame["last_trade_id"] for frame in of(frames, "heartbeat", "BTC-USD")}
+    assert beats == {sim.control("sent")["products"]["BTC-USD"]["last_id"]}
+
+
+def test_a_dripping_frame_never_completes_until_it_heals(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    assert fault(sim, "drip", connections="all", seconds=None) == 1
+    client.read_for(0.1)
+    assert client.read_for(0.7) == []
+    sim.control("clear", {})
+    assert client.until(lambda frame: frame["type"] == "status")
+    assert client.until(lambda frame: frame["type"] == "ticker")
+
+
+def test_giant_frames(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    assert fault(sim, "giant", connections="all", bytes=6_000_000) == 1
+    assert len(client.ws.recv()) == 6_000_000
+    assert fault(sim, "giant", connections="all", bytes=2**40, announce=True) == 1
+    client.ws.frame_buffer.recv_header()
+    client.ws.frame_buffer.recv_length()
+    assert client.ws.frame_buffer.length == 2**40
+
+
+def test_bad_tickers_come_in_front_of_the_right_ones(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    fault(sim, "bad_ticker", product="BTC-USD", fields={"price": "NaN", "side": None}, remove=["time"], count=2)
+
+    def bads() -> list[Frame]:
+        return [frame for frame in of(client.frames, "ticker", "BTC-USD") if frame["price"] == "NaN"]
+
+    eventually(lambda: bool(client.read_for(0.05)) and len(bads()) == 2)
+    client.read_for(0.1)
+    ids = [frame["trade_id"] for frame in of(client.frames, "ticker", "BTC-USD") if frame["price"] != "NaN"]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    for bad in bads():
+        assert bad["trade_id"] in ids
+        assert bad["side"] is None
+        assert "time" not in bad
+
+
+def test_duplicate_and_reordered_tickers(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    client.read_for(0.1)
+    fault(sim, "duplicate", product="BTC-USD", count=2)
+    client.read_for(0.3)
+    fault(sim, "reorder", product="BTC-USD", count=2)
+    client.read_for(0.3)
+    ids = [frame["trade_id"] for frame in of(client.frames, "ticker", "BTC-USD")[1:]]
+    assert set(ids) == set(range(min(ids), max(ids) + 1))
+    steps = [after - before for before, after in pairwise(ids)]
+    assert steps.count(0) == 2
+    assert steps.count(-1) == 2
+
+
+def test_trades_are_late_in_rest(sim: SimulatorProcess) -> None:
+    def newest() -> int:
+        return requests.get(f"{sim.rest_url}/products/BTC-USD/trades?limit=1", timeout=5).json()[0]["trade_id"]
+
+    before = newest()
+    fault(sim, "rest_lag", seconds=30, lag_seconds=3_600)
+    assert requests.get(f"{sim.rest_url}/products/BTC-USD/trades", timeout=5).json() == []
+    fault(sim, "rest_lag", seconds=30, lag_seconds=0.5)
+    lagging = newest()
+    assert lagging < sim.control("sent")["products"]["BTC-USD"]["last_id"] - 10
+    sim.control("clear", {})
+    assert newest() > max(before, lagging)
+
+
+@pytest.mark.parametrize("code", [1000, 1012, 4999])
+def test_close_with_a_code(sim: SimulatorProcess, connect: Callable[..., Client], code: int) -> None:
+    client = connect()
+    assert fault(sim, "close", connections="all", code=code) == 1
+    opcode, data = client.ws.recv_data()
+    assert (opcode, int.from_bytes(data[:2])) == (websocket.ABNF.OPCODE_CLOSE, code)
+
+
+def test_close_without_a_code_and_without_a_word(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    fault(sim, "close", connections="all", code=None)
+    assert client.ws.recv_data() == (websocket.ABNF.OPCODE_CLOSE, b"")
+    eventually(lambda: sim.control("connections")["open"] == [])
+    client = connect()
+    fault(sim, "close", connections="all")
+    with pytest.raises(websocket.WebSocketConnectionClosedException):
+        client.ws.recv_data()
+
+
+def test_refuse_with_a_redirect_and_with_html(sim: SimulatorProcess) -> None:
+    def ask() -> requests.Response:
+        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        return requests.get(sim.rest_url, headers=upgrade, timeout=5, allow_redirects=False)
+
+    fault(sim, "refuse", seconds=30, status=301)
+    assert (ask().status_code, ask().headers["Location"]) == (301, sim.ws_url + "/elsewhere")
+    fault(sim, "refuse", seconds=30, status=302, location="ws://127.0.0.1:1/")
+    assert ask().headers["Location"] == "ws://127.0.0.1:1/"
+    fault(sim, "refuse", seconds=30, status=200)
+    assert (ask().status_code, ask().headers["Content-Type"]) == (200, "text/html")
+
+
+def test_a_rejected_product_refuses_the_whole_request(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    fault(sim, "reject_product", product="ETH-USD", seconds=30)
+    assert client.subscribe("BTC-USD", "ETH-USD")["reason"] == "ETH-USD is not a valid product"
+    assert client.subscribe("BTC-USD")["type"] == "subscriptions"
+    assert open_row(sim, "BTC-USD")["products"] == ["BTC-USD"]
+    listed = requests.get(f"{sim.rest_url}/products", timeout=5).json()
+    assert "ETH-USD" in {row["id"] for row in listed}
+
+
+def test_a_partial_ack_leaves_products_silently_out(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    fault(sim, "partial_ack", products=["ETH-USD"], times=1)
+    assert client.subscribe("BTC-USD", "ETH-USD")["channels"][0]["product_ids"] == ["BTC-USD"]
+    assert of(client.read_for(0.3), "ticker", "ETH-USD") == []
+    assert len(client.subscribe("ETH-USD")["channels"][0]["product_ids"]) == 2
+    assert of(client.read_for(0.3), "ticker", "ETH-USD")
+
+
+def test_a_product_list_of_another_length(sim: SimulatorProcess) -> None:
+    def listed() -> list[str]:
+        return [row["id"] for row in requests.get(f"{sim.rest_url}/products", timeout=5).json()]
+
+    right = listed()
+    fault(sim, "rest", seconds=30, half=True)
+    assert listed() == right[: len(right) // 2]
+    fault(sim, "rest", seconds=30, tenfold=True)
+    assert len(set(listed())) == 10 * len(right)
+    assert listed()[: len(right)] == right
+
+
+def test_restart_and_flap(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    clients = [connect(), connect()]
+    assert fault(sim, "restart", seconds_down=0.5) == 2
+    for client in clients:
+        assert isinstance(client.ended(), ConnectionResetError)
+    with pytest.raises(websocket.WebSocketBadStatusException):
+        Client(sim)
+    time.sleep(0.6)
+    older = connect()
+    older.subscribe("BTC-USD")
+    fault(sim, "flap", seconds=30, after_seconds=0.3)
+    begun = time.monotonic()
+    younger = connect()
+    assert younger.ws.recv_data()[0] == websocket.ABNF.OPCODE_CLOSE
+    assert 0.2 < time.monotonic() - begun < 1
+    assert older.read_for(0.2)
+
+
+def test_early_data(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    fault(sim, "early_data", seconds=30)
+    client.subscribe("BTC-USD")
+    assert [frame["type"] for frame in client.frames] == ["ticker", "subscriptions"]
+    client.say(type="unsubscribe", channels=["ticker", "heartbeat"])
+    client.until(lambda frame: frame["type"] == "subscriptions" and not frame["channels"])
+    assert of(client.read_for(0.2), "ticker", "BTC-USD")
+
+
+@pytest.mark.parametrize("offset", [-3600, 300])
+def test_the_exchanges_clock_can_be_off(sim: SimulatorProcess, connect: Callable[..., Client], offset: int) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    fault(sim, "clock", offset_seconds=offset, seconds=30)
+    client.read_for(0.1)
+    frames = client.read_for(1.1)
+    for kind in ("ticker", "heartbeat"):
+        stamp = datetime.fromisoformat(of(frames, kind, "BTC-USD")[-1]["time"]).timestamp()
+        assert stamp == pytest.approx(time.time() + offset, abs=1.5)
+    newest = requests.get(f"{sim.rest_url}/products/BTC-USD/trades?limit=1", timeout=5).json()[0]["time"]
+    assert datetime.fromisoformat(newest).timestamp() == pytest.approx(time.time() + offset, abs=1.5)
+    sim.control("clear", {})
+    client.read_for(0.2)
+    stamp = datetime.fromisoformat(of(client.frames, "ticker", "BTC-USD")[-1]["time"]).timestamp()
+    assert stamp == pytest.approx(time.time(), abs=1.5)
+
+
+def test_a_burst(sim: SimulatorProcess) -> None:
+    assert fault(sim, "burst", factor=20, seconds=0.5) == 1
+    before = sim.control("sent")["ticks_total"]
+    time.sleep(0.5)
+    assert sim.control("sent")["ticks_total"] - before > 300 * 20 * 0.5 * 0.6
+
+
+def test_when_trades_happened(sim: SimulatorProcess) -> None:
+    trades = sim.control("trades?product=BTC-USD")["trades"]
+    assert trades[0][0] > trades[-1][0]
+    assert trades[0][1].endswith("Z")
+    with pytest.raises(RuntimeError, match="product"):
+        sim.control("trades")
+    with pytest.raises(RuntimeError, match="product"):
+        sim.control("evidence?product=NO-USD")
+
+
+def test_half_of_the_products_quiet_from_the_start() -> None:
+    with launch(["--products", "10", "--rate", "500", "--quiet-half"]) as sim:
+        eventually(lambda: sim.control("sent")["ticks_total"] > 200)
+        sim.control("clear", {})
+        time.sleep(0.2)
+        products = sim.control("sent")["products"]
+        counts = {one: row["last_id"] - row["first_id"] for one, row in products.items()}
+        assert [count == 0 for count in list(counts.values())[1:10:2]] == [True] * 5
+        assert counts["BTC-USD"] > 20
+
+
 @pytest.mark.parametrize(
     ("body", "word"),
     [
@@ -302,6 +582,29 @@ def test_rest_faults(sim: SimulatorProcess) -> None:
         ({"kind": "refuse", "seconds": 1, "statsu": 500}, "statsu"),
         ({"kind": "garbage", "connections": "all"}, "text"),
         ({"kind": "rest", "seconds": 1}, "status"),
+        ({"kind": "rest", "seconds": 1, "half": True, "tenfold": True}, "tenfold"),
+        ({"kind": "no_heartbeats", "seconds": 1}, "product"),
+        ({"kind": "no_heartbeats", "seconds": 1, "product": "BTC-USD", "connections": "all"}, "either"),
+        ({"kind": "no_data", "connections": "all"}, "seconds"),
+        ({"kind": "stuck", "seconds": 1}, "product"),
+        ({"kind": "stuck", "seconds": 1, "product": "BTC-USD", "until_moved": 1}, "until_moved"),
+        ({"kind": "quiet", "seconds": 1, "products": "all"}, "products"),
+        ({"kind": "quiet", "seconds": 1, "products": ["NO-USD"]}, "product"),
+        ({"kind": "drip", "connections": "all"}, "seconds"),
+        ({"kind": "giant", "connections": "all", "bytes": 10**12}, "bytes"),
+        ({"kind": "bad_ticker", "product": "BTC-USD"}, "fields"),
+        ({"kind": "bad_ticker", "product": "BTC-USD", "fields": []}, "fields"),
+        ({"kind": "bad_ticker", "product": "BTC-USD", "remove": "time"}, "remove"),
+        ({"kind": "duplicate", "product": "BTC-USD", "count": 0}, "count"),
+        ({"kind": "reorder", "product": "BTC-USD", "count": True}, "count"),
+        ({"kind": "rest_lag", "seconds": 1}, "lag_seconds"),
+        ({"kind": "close", "connections": "all", "code": 999}, "code"),
+        ({"kind": "reject_product", "product": "NO-USD", "seconds": 1}, "product"),
+        ({"kind": "partial_ack", "products": []}, "products"),
+        ({"kind": "restart"}, "seconds_down"),
+        ({"kind": "flap", "seconds": 1, "after_seconds": -1}, "after_seconds"),
+        ({"kind": "burst", "seconds": 1}, "factor"),
+        ({"kind": "clock", "seconds": 1, "offset_seconds": "1"}, "offset_seconds"),
     ],
 )
 def test_a_senseless_fault_is_refused(sim: SimulatorProcess, body: Frame, word: str) -> None:

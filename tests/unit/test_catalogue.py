@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import responses
 
+from hub.catalogue_keeper import RETRY_SECONDS, CatalogueKeeper
 from hub.config import Settings
 from hub.feed.catalogue import Catalogue, CatalogueError, CatalogueSource, choose, parse_products, parse_volumes
 from hub.feed.rest import RestClient, RestError
@@ -335,16 +336,57 @@ def test_the_hub_says_that_its_list_is_old_or_why_it_has_none(tmp_path: Path) ->
     )
     hub = PriceHub(settings)
     hub.pool.stop()  # opens nothing
-    hub._catalogue_source = source(tmp_path, products=None)
-    assert not hub._read_catalogue()
+    keeper = hub.catalogue
+    keeper.source = source(tmp_path, products=None)
+    assert keeper.step() is not None
     (reason,) = hub.get_health_summary()["reasons"]
     assert "status 500" in reason
     assert "kept on disk" in reason
     source(tmp_path).fetch()
-    assert not hub._read_catalogue()
+    assert keeper.step() is not None
     reasons = hub.get_health_summary()["reasons"]
     assert any("the product list is old (of 20" in text and "status 500" in text for text in reasons)
     assert hub.book.products == ("BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD")
-    hub._catalogue_source = source(tmp_path)
-    assert hub._read_catalogue()
+    keeper.source = source(tmp_path)
+    assert keeper.step() is None
     assert not any("old" in text for text in hub.get_health_summary()["reasons"])
+
+
+class Takers:
+    """Remembers every catalogue that it was given."""
+
+    def __init__(self) -> None:
+        self.taken: list[Catalogue] = []
+
+    def __call__(self, catalogue: Catalogue) -> None:
+        self.taken.append(catalogue)
+
+
+def test_the_keeper_tries_again_ever_later_and_serves_the_kept_list_once(tmp_path: Path) -> None:
+    source(tmp_path).fetch()
+    taker = Takers()
+    keeper = CatalogueKeeper(source(tmp_path, products=None), taker)
+    delays = [keeper.step() for _ in range(8)]
+    assert all(delay is not None and 0.5 <= delay <= RETRY_SECONDS[1] for delay in delays)
+    assert [catalogue.old for catalogue in taker.taken] == [True]
+    assert keeper.problem is not None
+    assert "the product list is old" in keeper.problem
+    keeper.source = source(tmp_path)
+    assert keeper.step() is None
+    assert [catalogue.old for catalogue in taker.taken] == [True, False]
+    assert keeper.problem is None
+
+
+def test_the_keeper_serves_nothing_where_there_is_nothing(tmp_path: Path) -> None:
+    taker = Takers()
+    keeper = CatalogueKeeper(source(tmp_path, products=None), taker)
+    assert keeper.problem == "the product list has not been read yet"
+    assert keeper.step() is not None
+    assert (taker.taken, keeper.catalogue) == ([], None)
+    assert "kept on disk" in (keeper.problem or "")
+
+
+def test_a_list_without_a_product_that_fits_is_said(tmp_path: Path) -> None:
+    keeper = CatalogueKeeper(source(tmp_path, monitoring_cryptos=("NO-USD",)), Takers())
+    assert keeper.step() is None
+    assert keeper.problem == "no product of the exchange fits the settings"

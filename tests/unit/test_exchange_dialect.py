@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from hub.feed.dialects import ExchangeDialect, by_name
 from hub.feed.dialects.exchange import MAX_FRAME_BYTES, REASONS
-from hub.model import Event, ExchangeError, FrameRefused, Heartbeat, Ignored, Subscriptions, Ticker
-from hub.payload import ticker_payload
+from hub.model import Event, ExchangeError, FrameRefused, Heartbeat, Ignored, Source, Subscriptions, Ticker, Trust
+from hub.payload import tick_payload, ticker_body
 
 DIALECT = ExchangeDialect()
 TICKER: dict[str, Any] = {
@@ -55,7 +55,7 @@ def refusal(frame: bytes) -> str:
 
 def check_payload(event: Ticker) -> None:
     """The payload of an accepted ticker is strict JSON with finite floats in the number fields."""
-    text = ticker_payload(event)
+    text = tick_payload(ticker_body(event, Source.WS), Trust.LIVE)
     orjson.loads(text)
     body = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in {text}"))
     for name in NUMBERS_OF_PAYLOAD:

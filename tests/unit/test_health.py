@@ -1,6 +1,7 @@
 """The hub's verdict on itself, and what ``GET /health`` makes of it."""
 
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from flask import Flask
 from hub.config import Settings
 from hub.detect.health import ErrorWindow, HealthInput, coverage_percentage, verdict
 from hub.hub import PriceHub
-from hub.model import HealthStatus, Heartbeat, Ticker
+from hub.model import HealthStatus, Heartbeat, Source, Ticker, Trust
 from hub.web.rest import make_blueprint
 
 WELL = HealthInput(
@@ -56,6 +57,11 @@ def seen(**changes: object) -> HealthInput:
         ({"uptime_seconds": 0.1}, "healthy", None),
         ({"uptime_seconds": 0.1, "total_products": 100, "active_products": 80}, "healthy", None),
         ({"uptime_seconds": 0.1, "error_ratio": 0.5}, "warning", "50.0 % errors"),
+        # once it has had its prices it is not starting any more
+        ({"active_products": 10, "uptime_seconds": 5.0, "was_covered": True}, "warning", "only 10 of 326"),
+        ({"connected_connections": 0, "uptime_seconds": 5.0, "was_covered": True}, "critical", "none of 22"),
+        ({"without_heartbeats": ("conn_003", "conn_007")}, "warning", "no heartbeats on conn_003, conn_007"),
+        ({"worker_failures": 2}, "warning", "2 of the hub's own workers failed lately"),
     ],
 )  # fmt: skip
 def test_the_verdict(changes: dict[str, object], status: str, reason: str | None) -> None:
@@ -186,10 +192,18 @@ def test_the_summary_has_every_field_of_the_contract(hub: PriceHub) -> None:
 def test_the_summary_counts_prices_ticks_and_quiet_products(hub: PriceHub) -> None:
     now = hub._started_at
     hub.book.set_products(["BTC-USD", "ETH-USD", "SOL-USD", "ADA-USD"])
-    hub.book.apply(Ticker("BTC-USD", "1", 7, "2026-11-20T01:02:03Z"), "conn_000", 0.0, now)
-    hub.book.apply(Ticker("ETH-USD", "1", 9, "2026-11-20T01:02:03Z"), "conn_000", 0.0, now - 500.0)
+    hub.book.apply(Ticker("BTC-USD", "1", 7, "2026-11-20T01:02:03Z"), Source.WS, "conn_000", 0.0, now)
+    hub.book.apply(Ticker("ETH-USD", "1", 9, "2026-11-20T01:02:03Z"), Source.WS, "conn_000", 0.0, now - 500.0)
     hub.book.beat(Heartbeat("ETH-USD", 9, 1, "2026-11-20T01:02:03Z"), now)
     hub.book.beat(Heartbeat("SOL-USD", 5, 1, "2026-11-20T01:02:03Z"), now)
     summary = hub.get_health_summary()
     assert (summary["total_products"], summary["price_samples"]) == (4, 2)
     assert (summary["active_products"], summary["ticking_products"], summary["coverage_percentage"]) == (2, 1, 50.0)
+    assert summary["trust"] == {**dict.fromkeys(Trust, 0), "live": 1, "quiet": 1, "starting": 2}
+    assert summary["stale_after_ms"] == hub.settings.stale_after_ms
+    assert (summary["open_gaps"], summary["epoch"]) == (0, hub.epoch)
+
+
+def test_a_bug_of_a_worker_shows_in_the_summary(hub: PriceHub) -> None:
+    hub.watch.worker._failed_at = time.monotonic()
+    assert any("1 of the hub's own workers failed lately" in reason for reason in hub.get_health_summary()["reasons"])

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDARD = sys.stdlib_module_names
-PURE = ("sharding", "backoff", "watchdog", "continuity")
+PURE = ("sharding", "backoff", "watchdog", "continuity", "subscriber", "policy")
 IMPURE = ("socket", "ssl", "select", "selectors", "asyncio", "threading", "time", "os", "subprocess", "logging",
           "flask", "requests", "eventlet")  # fmt: skip
 
@@ -75,7 +75,7 @@ def test_the_model_imports_nothing_but_the_standard_library() -> None:
     assert {name.split(".")[0] for name in MODULES["hub.model"]} <= STANDARD
 
 
-@pytest.mark.parametrize("module", [*(f"hub.feed.{name}" for name in PURE), *room("feed.dialects")])
+@pytest.mark.parametrize("module", [*(f"hub.feed.{name}" for name in PURE), *room("feed.dialects"), "hub.trust"])
 def test_pure_modules_know_the_model_alone(module: str) -> None:
     own = room("feed.dialects") if "dialects" in module else []
     assert of_hub(module) <= {"hub.model", *own}
@@ -92,11 +92,42 @@ def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
 
 @pytest.mark.parametrize("module", room("feed"))
 def test_the_feed_knows_nothing_of_what_comes_after_it(module: str) -> None:
-    assert not within(of_hub(module), "hub.book", "hub.payload", "hub.fanout", "hub.detect", "hub.web", "hub.hub")
+    assert of_hub(module) <= {"hub.config", "hub.logs", "hub.green", "hub.model", "hub.worker", *room("feed")}
 
 
-def test_the_book_imports_the_model_the_payload_and_continuity() -> None:
-    assert of_hub("hub.book") <= {"hub.model", "hub.payload", "hub.feed.continuity"}
+ALLOWED = {
+    "hub.book": {"hub.model", "hub.payload", "hub.trust", "hub.feed.continuity"},
+    "hub.ledger": {"hub.model", "hub.payload", "hub.feed.continuity"},
+    "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.worker"},
+    "hub.watch": {
+        "hub.book", "hub.feed.pool", "hub.feed.repair", "hub.ledger", "hub.logs", "hub.model", "hub.payload",
+        "hub.trust", "hub.worker",
+    },
+    "hub.catalogue_keeper": {"hub.feed.backoff", "hub.feed.catalogue", "hub.payload", "hub.worker"},
+    "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
+    "hub.worker": set(),
+    "hub.logs": set(),
+    "hub.config": set(),
+    "hub.green": set(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_a_room_of_its_own_imports_these_and_nothing_else(module: str) -> None:
+    assert of_hub(module) <= ALLOWED[module]
+
+
+def test_the_book_is_told_the_time_and_opens_nothing() -> None:
+    assert within(MODULES["hub.book"], *IMPURE) == {"threading"}  # for its lock
+
+
+def test_to_explain_needs_the_hub_for_its_types_alone() -> None:
+    (guarded,) = [
+        node for node in ast.parse((ROOT / "hub" / "explain.py").read_text()).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]  # fmt: skip
+    names = set(imports(guarded, "hub"))
+    assert names == within(MODULES["hub.explain"], "hub.hub", "hub.feed")
 
 
 @pytest.mark.parametrize("module", [*room("fanout"), *room("detect")])
@@ -107,7 +138,7 @@ def test_fanout_and_detect_do_not_know_each_other_or_the_web(module: str) -> Non
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_the_web_and_the_server_know_the_composition_root(module: str) -> None:
-    if module in ("hub.hub", "hub.server") or module.startswith("hub.web"):
+    if module in ("hub.hub", "hub.server", "hub.explain") or module.startswith("hub.web"):
         return
     if module == "hub":  # on first use of the name, as another test shows
         assert of_hub(module) == {"hub.hub"}
@@ -124,7 +155,8 @@ def test_eventlet_is_named_in_one_module(module: str) -> None:
 
 @pytest.mark.parametrize("module", room("simulator"))
 def test_the_simulator_is_an_exchange_and_no_part_of_the_hub(module: str) -> None:
-    rooms = ("hub.book", "hub.feed", "hub.fanout", "hub.detect", "hub.web", "hub.hub", "hub.server", "hub.config")
+    rooms = ("hub.book", "hub.feed", "hub.fanout", "hub.detect", "hub.web", "hub.hub", "hub.server", "hub.config",
+             "hub.ledger", "hub.store", "hub.watch", "hub.explain", "hub.catalogue_keeper")  # fmt: skip
     assert not within(of_hub(module), *rooms)
 
 
@@ -155,7 +187,10 @@ def test_importing_hub_loads_and_patches_nothing() -> None:
 
 
 def test_the_pure_modules_load_no_library_of_the_network() -> None:
-    loaded = loaded_after("import hub.feed.sharding, hub.feed.dialects, hub.feed.continuity, hub.payload, hub.book")
+    loaded = loaded_after(
+        "import hub.feed.sharding, hub.feed.dialects, hub.feed.subscriber, hub.feed.policy\n"
+        "import hub.payload, hub.book, hub.ledger"
+    )
     assert not within(loaded, "eventlet", "flask", "socketio", "requests", "websocket")
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from hub.fanout import priority
 from hub.fanout.priority import EVENT, UPDATE_INTERVAL_SECONDS, PriorityPairs
-from hub.model import Quote, Ticker
 
 
 class Clock:
@@ -39,7 +38,7 @@ class Bench:
 
     def tick(self, at: float, payload: str, product_id: str = "BTC-USD") -> None:
         self.clock.now = 1_000.0 + at
-        self.pairs.tick(Quote(Ticker(product_id, "1", 1, "2026-11-20T01:02:03Z"), 0.0, 0.0, "conn_000", payload))
+        self.pairs.tick(product_id, payload)
 
     def step(self, at: float) -> float | None:
         self.clock.now = 1_000.0 + at
@@ -109,7 +108,6 @@ def test_pairs_have_their_own_pace() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=60))
 def test_pace_order_and_the_last_value(moves: list[tuple[int, bool]]) -> None:
-    # Fails for the reason above.
     bench, at, number = Bench("BTC-USD"), 0.0, 0
     for tenths, is_tick in moves:
         at += tenths / 10
@@ -173,41 +171,44 @@ def test_the_thread_sends_what_is_held_and_ends_when_told_to(monkeypatch: pytest
 
     pairs = PriorityPairs(publish)
     pairs.add("BTC-USD")
-    pairs.start()
-    ticker = Ticker("BTC-USD", "1", 1, "2026-11-20T01:02:03Z")
+    pairs.worker.start()
     for first, held in (("a", "b"), ("c", "d")):
-        pairs.tick(Quote(ticker, 0.0, 0.0, "conn_000", first))
-        pairs.tick(Quote(ticker, 0.0, 0.0, "conn_000", held))
+        pairs.tick("BTC-USD", first)
+        pairs.tick("BTC-USD", held)
         assert last.wait(5)
         last.clear()
-    pairs.stop(5)
-    pairs.stop()
-    assert not pairs._thread.is_alive()
+    assert pairs.worker.stop(5)
+    assert pairs.worker.stop(0)
+    assert "priority-pairs" not in {thread.name for thread in threading.enumerate()}
     assert sent in ([*"abcd"], [*"abd"])  # "c" was overtaken if the second of "b" was not over
 
 
 def test_a_stop_without_a_start() -> None:
-    PriorityPairs(lambda *_: None).stop()
+    assert PriorityPairs(lambda *_: None).worker.stop(1)
 
 
-def test_a_pair_that_is_due_earlier_does_not_wait_for_another() -> None:
+def test_a_pair_that_is_due_earlier_does_not_wait_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
-    pairs = PriorityPairs(lambda _, payload: sent.append(payload))
-    pairs.start()
+    told = threading.Event()
+
+    def publish(_: str, payload: str) -> None:
+        sent.append(payload)
+        if payload == "b2":
+            told.set()
+
+    pairs = PriorityPairs(publish)
+    pairs.worker.start()
     try:
         for product_id in ("B-USD", "A-USD"):
             pairs.add(product_id)
-
-        def tick(product_id: str, payload: str) -> None:
-            pairs.tick(Quote(Ticker(product_id, "1", 1, "2026-11-20T01:02:03Z"), 0.0, 0.0, "conn_000", payload))
-
-        tick("B-USD", "b1")  # B is due again at 1.0 …
-        time.sleep(0.8)
-        tick("A-USD", "a1")
-        tick("A-USD", "a2")  # … the thread waits for A, due at 1.8 …
-        time.sleep(0.1)
-        tick("B-USD", "b2")
-        time.sleep(0.5)
-        assert sent == ["b1", "a1", "b2"]  # … and at 1.4 B has left
+        monkeypatch.setattr(priority, "UPDATE_INTERVAL_SECONDS", 0.1)
+        pairs.tick("B-USD", "b1")  # B is due again soon …
+        monkeypatch.setattr(priority, "UPDATE_INTERVAL_SECONDS", 60.0)
+        pairs.tick("A-USD", "a1")
+        pairs.tick("A-USD", "a2")  # … the thread waits a minute for A …
+        time.sleep(0.02)
+        pairs.tick("B-USD", "b2")
+        assert told.wait(5)
+        assert sent == ["b1", "a1", "b2"]  # … and B has left
     finally:
-        pairs.stop()
+        assert pairs.worker.stop(5)

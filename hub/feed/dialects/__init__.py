@@ -18,6 +18,7 @@ class Dialect(Protocol):
 
     name: str
     max_frame_bytes: int
+    subscribe_error: str  # the message of the error that answers a refused subscription
 
     def decode(self, frame: bytes) -> tuple[Event, ...]:
         """Return the events of one frame; raises ``FrameRefused`` where the frame must not be believed."""

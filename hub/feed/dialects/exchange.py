@@ -8,6 +8,7 @@ that later rooms may pass these texts on without escaping.
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import orjson
 
@@ -36,7 +37,7 @@ REASONS = (
 
 _PRODUCT_ID = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}", re.ASCII).fullmatch
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,20})?", re.ASCII).fullmatch
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII).fullmatch
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,9})?Z", re.ASCII).fullmatch
 _OTHER_TYPES = frozenset(
     {"match", "last_match", "l2update", "snapshot", "status", "received", "open", "done", "change", "activate",
      "auction", "rfq_match", "ticker_batch"}
@@ -48,6 +49,7 @@ class ExchangeDialect:
 
     name = "exchange"
     max_frame_bytes = MAX_FRAME_BYTES
+    subscribe_error = "Failed to subscribe"
 
     def decode(self, frame: bytes) -> tuple[Event, ...]:
         """Return the events of one frame (here always one); raises ``FrameRefused``."""
@@ -85,6 +87,27 @@ class ExchangeDialect:
         if not product_ids:
             return []
         return [orjson.dumps({"type": kind, "product_ids": list(product_ids), "channels": list(CHANNELS)})]
+
+
+def parse_trades(product_id: str, body: object) -> list[Ticker]:
+    """Return the trades of a ``GET /products/{id}/trades`` body as tickers, the oldest first.
+
+    Of the market around a trade nothing is known: those fields are ``"0"``. Raises ``FrameRefused`` for a body that is
+    wrong in any of its rows.
+    """
+    if type(body) is not list:
+        raise FrameRefused("not_list", type(body).__name__)
+    trades = []
+    for row in body:
+        if type(row) is not dict:
+            raise FrameRefused("not_object", type(row).__name__)
+        price, trade_id = _decimal(row, "price", "bad_price"), _integer(row, "trade_id", "bad_trade_id")
+        if not price.strip("0."):
+            raise FrameRefused("bad_price", "price is 0")
+        trades.append(
+            Ticker(product_id, price, trade_id, _time(row), last_size=_decimal(row, "size", "bad_number"))
+        )
+    return sorted(trades, key=lambda trade: trade.trade_id)
 
 
 def _ticker(message: dict[str, object]) -> Ticker:
@@ -172,8 +195,15 @@ def _time(message: dict[str, object]) -> str:
     value = message.get("time")
     if type(value) is not str or not _TIME(value):
         raise FrameRefused("bad_time", repr(value)[:80])
-    try:
-        datetime.fromisoformat(value[:19])
-    except ValueError:
-        raise FrameRefused("bad_time", value) from None
+    if not _minute_exists(value[:16]):
+        raise FrameRefused("bad_time", value)
     return value
+
+
+@lru_cache(maxsize=1024)
+def _minute_exists(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,37 @@
+"""What to do after a connection was lost, by cause. Pure.
+
+Most losses are of the moment: reconnect fast. Some say that we are not wanted now; some that we asked for too much.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SLOW_SECONDS = 5.0
+
+
+class Policy(NamedTuple):
+    """``min_delay_seconds`` before the next attempt; whether to ask for less at a time from then on."""
+
+    min_delay_seconds: float = 0.0
+    smaller_requests: bool = False
+
+
+FAST = Policy()
+SLOW = Policy(min_delay_seconds=SLOW_SECONDS)
+POLICIES = {
+    "closed_1008": SLOW,  # policy violation
+    "closed_1009": Policy(smaller_requests=True),  # message too big
+    "closed_1013": SLOW,  # try again later
+    "http_401": SLOW,
+    "http_403": SLOW,
+    "http_429": SLOW,
+    "tls": SLOW,  # a certificate does not mend itself
+}
+
+
+def after(cause: str) -> Policy:
+    """Return the policy for a cause of loss; every close is a loss, a clean one too."""
+    if cause.startswith("closed_4"):
+        return SLOW
+    return POLICIES.get(cause, FAST)

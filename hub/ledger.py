@@ -1,0 +1,223 @@
+"""The ledger: every interval in which something could have been missed, why, and how it healed.
+
+Kept in bounded memory; ``hub.store`` keeps it over restarts. Thread-safe. Times are wall-clock seconds (data), lengths
+are measured by the monotonic clock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub.feed.continuity import without
+from hub.model import Cause, IdRange
+from hub.payload import iso_time
+
+MAX_ENTRIES = 10_000  # past it the oldest closed entry is forgotten, then the oldest open one (and counted)
+
+
+@dataclass(slots=True)
+class Gap:
+    """One interval: of a product (ids ``first_id`` to ``last_id``) or of a connection (no ids).
+
+    ``missing`` are the ids that did not come yet; the gap is open while there are any, or until it is closed.
+    """
+
+    id: int
+    epoch: str
+    product: str | None
+    connection_id: str | None
+    cause: str
+    first_id: int | None
+    last_id: int | None
+    opened_at: float
+    missing: list[IdRange] = field(default_factory=list)
+    opened_monotonic: float = 0.0
+    closed_at: float | None = None
+    duration_ms: int | None = None
+    healed: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Return the entry as ``GET /gaps`` shows it."""
+        return {
+            "id": self.id,
+            "epoch": self.epoch,
+            "product": self.product,
+            "connection_id": self.connection_id,
+            "cause": self.cause,
+            "first_id": self.first_id,
+            "last_id": self.last_id,
+            "missing": sum(last - first + 1 for first, last in self.missing),
+            "missing_ranges": [list(item) for item in self.missing],
+            "opened_at": iso_time(self.opened_at),
+            "closed_at": None if self.closed_at is None else iso_time(self.closed_at),
+            "duration_ms": self.duration_ms,
+            "open": self.closed_at is None,
+            "healed": self.healed,
+        }
+
+
+class Ledger:
+    """Owner of the gaps. ``changed`` is called with gaps that opened or closed, outside of the lock."""
+
+    def __init__(self, epoch: str, changed: Callable[[list[Gap]], None]) -> None:
+        self.epoch = epoch
+        self._changed = changed
+        self._lock = threading.Lock()  # one change at a time
+        self._next_id = 1
+        self._gaps: OrderedDict[int, Gap] = OrderedDict()
+        self._open_of: dict[str, list[Gap]] = {}  # product → its open gaps
+        self.forgotten_total = 0
+        self.totals: Counter[str] = Counter()  # gaps by cause
+
+    def restore(self, gaps: Iterable[Gap]) -> None:
+        """Take in what a process before this one kept, oldest first; trades that are missing still stay so."""
+        ended = []
+        with self._lock:
+            for gap in gaps:
+                self._gaps[gap.id] = gap
+                self._next_id = max(self._next_id, gap.id + 1)
+                if gap.closed_at is None and gap.product is None:  # its connection ended with its process
+                    self._close(gap, "restarted")
+                    ended.append(gap)
+                elif gap.closed_at is None and gap.product is not None:
+                    self._open_of.setdefault(gap.product, []).append(gap)
+            self._bound()
+        self._changed(ended)
+
+    def open_ids(self, product: str, connection_id: str | None, cause: Cause, missing: IdRange) -> list[Gap]:
+        """Note that these trades of a product did not come; return the new gaps (for ids that are noted: none)."""
+        with self._lock:
+            ranges = [missing]
+            for gap in self._open_of.get(product, ()):
+                ranges = [part for item in ranges for part in _difference(item, gap.missing)]
+            made = [self._add(product, connection_id, cause, item) for item in ranges]
+        if made:
+            self._changed(made)
+        return made
+
+    def open_connection(self, connection_id: str | None, cause: Cause) -> Gap:
+        """Note that a connection (None: all of them) brings nothing from now on."""
+        with self._lock:
+            gap = self._add(None, connection_id, cause, None)
+        self._changed([gap])
+        return gap
+
+    def close(self, gap: Gap, healed: str, seconds: float | None = None) -> None:
+        """Note that a connection's gap is over; ``seconds`` where its length is known better. Idempotent."""
+        with self._lock:
+            if gap.closed_at is not None:
+                return
+            self._close(gap, healed)
+            if seconds is not None:
+                gap.duration_ms = int(seconds * 1000)
+                gap.opened_at = time.time() - seconds
+        self._changed([gap])
+
+    def has_open(self, product: str) -> bool:
+        """Tell whether a product has an open gap (cheap: asked for every tick)."""
+        return product in self._open_of
+
+    def arrived(self, product: str, trade_id: int, how: str) -> bool:
+        """Note that a trade came after all; return whether it was missing. Its gap closes with the last of them."""
+        with self._lock:
+            for gap in self._open_of.get(product, ()):
+                left = without(gap.missing, trade_id)
+                if left is not None:
+                    break
+            else:
+                return False
+            gap.missing = left
+            if not left:
+                self._close(gap, how)
+        self._changed([gap])
+        return True
+
+    def missing_of(self, gap_id: int) -> list[IdRange]:
+        """Return which trades of a gap are missing still."""
+        with self._lock:
+            gap = self._gaps.get(gap_id)
+            return list(gap.missing) if gap is not None else []
+
+    def open_gaps(self) -> list[Gap]:
+        """Return the open gaps of products, oldest first."""
+        with self._lock:
+            return sorted((gap for gaps in self._open_of.values() for gap in gaps), key=lambda gap: gap.id)
+
+    def open_count(self) -> int:
+        """Return how many gaps are open."""
+        with self._lock:
+            return sum(gap.closed_at is None for gap in self._gaps.values())
+
+    def query(
+        self, product: str | None = None, since: float | None = None, is_open: bool | None = None, limit: int = 1000
+    ) -> list[dict[str, Any]]:
+        """Return bodies, the newest first: of one product, not over before ``since``, open or closed ones."""
+        with self._lock:
+            found: list[dict[str, Any]] = []
+            for gap in reversed(self._gaps.values()):
+                if len(found) >= limit:
+                    break
+                if product is not None and gap.product != product:
+                    continue
+                if since is not None and gap.closed_at is not None and gap.closed_at < since:
+                    continue
+                if is_open is not None and (gap.closed_at is None) != is_open:
+                    continue
+                found.append(gap.body())
+            return found
+
+    def _add(self, product: str | None, connection_id: str | None, cause: Cause, ids: IdRange | None) -> Gap:
+        first, last = ids if ids is not None else (None, None)
+        gap = Gap(
+            self._next_id, self.epoch, product, connection_id, cause.value, first, last, time.time(),
+            [ids] if ids is not None else [], time.monotonic(),
+        )  # fmt: skip
+        self._next_id += 1
+        self._gaps[gap.id] = gap
+        if product is not None:
+            self._open_of.setdefault(product, []).append(gap)
+        self.totals[cause.value] += 1
+        self._bound()
+        return gap
+
+    def _close(self, gap: Gap, healed: str) -> None:
+        gap.closed_at = time.time()
+        if gap.epoch == self.epoch:
+            gap.duration_ms = int((time.monotonic() - gap.opened_monotonic) * 1000)
+        else:
+            gap.duration_ms = max(0, int((gap.closed_at - gap.opened_at) * 1000))  # the clock of another process
+        gap.healed = healed
+        self._drop_open(gap)
+
+    def _drop_open(self, gap: Gap) -> None:
+        if gap.product is not None and gap in self._open_of.get(gap.product, ()):
+            self._open_of[gap.product].remove(gap)
+            if not self._open_of[gap.product]:
+                del self._open_of[gap.product]
+
+    def _bound(self) -> None:
+        while len(self._gaps) > MAX_ENTRIES:
+            oldest = next((gap for gap in self._gaps.values() if gap.closed_at is not None), None)
+            if oldest is None:
+                oldest = next(iter(self._gaps.values()))
+                self.forgotten_total += 1
+                self._drop_open(oldest)
+            del self._gaps[oldest.id]
+
+
+def _difference(item: IdRange, others: Iterable[IdRange]) -> list[IdRange]:
+    """Return what of a range lies in none of the others."""
+    parts = [item]
+    for first, last in others:
+        parts = [
+            part
+            for a, b in parts
+            for part in ((a, min(b, first - 1)), (max(a, last + 1), b))
+            if part[0] <= part[1]
+        ]  # fmt: skip
+    return list(dict.fromkeys(parts))

@@ -1,0 +1,49 @@
+"""How far a price can be trusted. Pure: a verdict from (now, the evidence).
+
+Trust speaks of the *price*: of trades. Bid and ask move without one, so they carry an age of their own.
+
+- ``live``: a trade reached us within ``stale_after``, and nothing says that we miss a later one.
+- ``quiet``: no trade for longer, and the heartbeat proves that there was none.
+- ``behind``: a heartbeat has named a later trade for ``BEHIND_SECONDS``, or the product's connection was lost and
+  nothing was proved since; it is being repaired.
+- ``stale``: no proof within ``stale_after``. It outranks all of the above: an old price always says so.
+- ``starting``: no price yet. ``halted``, ``delisted``: by the catalogue.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hub.model import Trust
+
+BEHIND_SECONDS = 1.0  # a heartbeat may overtake its ticker, but not for long
+
+
+class Evidence(NamedTuple):
+    """What is known of one product; times are monotonic seconds, None for never.
+
+    ``verified_at``: the last proof that ours is the latest trade (a new trade, or a heartbeat that names no later one).
+    ``ahead_since``: since when a heartbeat names a trade that we do not have. ``doubted``: its connection was lost and
+    nothing was proved since.
+    """
+
+    last_trade_at: float | None
+    verified_at: float | None
+    ahead_since: float | None
+    doubted: bool
+    stale_after: float
+
+
+def judge(now: float, seen: Evidence) -> tuple[Trust, str]:
+    """Return the state of a watched product at ``now``, and the reason in words."""
+    if seen.last_trade_at is None or seen.verified_at is None:
+        return Trust.STARTING, "no price yet"
+    if now - seen.verified_at > seen.stale_after:
+        return Trust.STALE, "nothing has proved this price lately"
+    if seen.doubted:
+        return Trust.BEHIND, "its connection was lost"
+    if seen.ahead_since is not None and now - seen.ahead_since >= BEHIND_SECONDS:
+        return Trust.BEHIND, "a heartbeat names a later trade"
+    if now - seen.last_trade_at > seen.stale_after:
+        return Trust.QUIET, "no trades, as the heartbeat proves"
+    return Trust.LIVE, "trades arrive in order"

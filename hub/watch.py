@@ -1,0 +1,142 @@
+"""The night watch: trust reviewed, gaps noted and repaired, stuck products and connections put right.
+
+Escalation for what a heartbeat names and the socket does not bring: after a second the product is *behind* and its
+trades are fetched; after three it is subscribed anew (or its connection replaced, if that brings nothing for anybody);
+after eight it is moved to another connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+import orjson
+
+from hub.book import Book, Late, TrustChange
+from hub.feed.pool import ConnectionPool
+from hub.feed.repair import Repair
+from hub.ledger import Gap, Ledger
+from hub.logs import Cooldown
+from hub.model import Cause, ConnectionStatus, IdRange
+from hub.payload import iso_time
+from hub.trust import BEHIND_SECONDS
+from hub.worker import Worker
+
+REVIEW_SECONDS = 0.2
+PAUSE_SECONDS = 1.0  # a review that comes this much late: the hub stood still, and readers go first
+RESUBSCRIBE_SECONDS = 3.0
+MOVE_SECONDS = 8.0
+RETRY_SECONDS = 30.0  # after that, for as long as it lasts
+log = logging.getLogger(__name__)
+_warn = Cooldown(log)
+
+
+class Watch:
+    """Looks at the book every ``REVIEW_SECONDS``; owner of who was resubscribed or moved, and when."""
+
+    def __init__(
+        self, book: Book, pool: ConnectionPool, ledger: Ledger, repair: Repair, publish: Callable[[str, str], None]
+    ) -> None:
+        self._book = book
+        self._pool = pool
+        self._ledger = ledger
+        self._repair = repair
+        self._publish = publish
+        self._treated: dict[str, int] = {}  # product → steps of the escalation that were taken
+        self._offline: dict[str, Gap] = {}  # connection → its gap in the ledger
+        self._returning: set[str] = set()  # products whose next jump is their lost connection's doing
+        self._reviewed_at = time.monotonic()
+        self.worker = Worker("watch", self.step)
+
+    # -- what others tell -----------------------------------------------------------------------------
+
+    def jumped(self, product_id: str, connection_id: str | None, missing: IdRange, cause: Cause | None = None) -> None:
+        """Note trades that did not come, and have them fetched."""
+        if cause is None:
+            cause = Cause.DISCONNECT if product_id in self._returning else Cause.SEQUENCE
+        for gap in self._ledger.open_ids(product_id, connection_id, cause, missing):
+            self._repair.add(gap.id, product_id)
+
+    def arrived(self, product_id: str) -> None:
+        """Note that a product delivers (asked for every tick)."""
+        if product_id in self._returning:
+            self._returning.discard(product_id)
+
+    def lost(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
+        """Note that a connection is gone."""
+        self._book.doubt(product_ids)
+        self._returning.update(product_ids)
+        if connection_id not in self._offline:
+            self._offline[connection_id] = self._ledger.open_connection(connection_id, Cause.DISCONNECT)
+        log.debug("lost connection=%s cause=%s", connection_id, cause)
+
+    def delivering(self, connection_id: str) -> None:
+        """Note that a connection brings data again."""
+        gap = self._offline.pop(connection_id, None)
+        if gap is not None:
+            self._ledger.close(gap, "reconnected")
+
+    def paused(self, seconds: float) -> None:
+        """Note that the hub itself stood still: what came meanwhile waited in buffers, and is read now."""
+        self._ledger.close(self._ledger.open_connection(None, Cause.PAUSE), "read from the buffers", seconds)
+
+    # -- the worker -------------------------------------------------------------------------------------
+
+    def step(self) -> float:
+        """Review everything once."""
+        now = time.monotonic()
+        late_by = now - self._reviewed_at - REVIEW_SECONDS
+        self._reviewed_at = now
+        if late_by > PAUSE_SECONDS:
+            return REVIEW_SECONDS
+        self.tell(self._book.review(now, time.time()))
+        late = self._book.late(now, BEHIND_SECONDS)
+        for item in late:
+            if item.missing is not None:
+                slot = self._pool.slot_of(item.product_id)
+                self.jumped(item.product_id, slot.id if slot else None, item.missing, Cause.HEARTBEAT)
+        self._treat([item for item in late if item.undelivered_since is not None], now)
+        return REVIEW_SECONDS
+
+    def tell(self, changes: Iterable[TrustChange]) -> None:
+        """Send ``trust_update`` for each change."""
+        for change in changes:
+            body = {
+                "crypto": change.product_id,
+                "trust": change.trust,
+                "previous": change.previous,
+                "reason": change.reason,
+                "verified_ms": change.verified_ms,
+                "time": iso_time(change.at),
+            }
+            self._publish("trust_update", orjson.dumps(body).decode())
+
+    def _treat(self, owed: list[Late], now: float) -> None:
+        owing = {item.product_id: now - (item.undelivered_since or now) for item in owed}
+        for product_id in [item for item in self._treated if item not in owing]:
+            del self._treated[product_id]
+        patients = {product_id: age for product_id, age in owing.items() if age >= RESUBSCRIBE_SECONDS}
+        if not patients:
+            return
+        for slot in self._pool.snapshots():
+            here = [product_id for product_id in slot.product_ids if product_id in patients]
+            if not here or slot.status is not ConnectionStatus.CONNECTED or slot.uptime_seconds < RESUBSCRIBE_SECONDS:
+                continue
+            mute = not self._book.delivering(slot.product_ids, now - RESUBSCRIBE_SECONDS)
+            if mute and (len(here) > 1 or len(slot.product_ids) == 1):
+                _warn.warning("no_data", "connection=%s brings no data for %s", slot.connection_id, ",".join(here))
+                self._pool.replace(slot.connection_id, "no_data")
+                continue
+            for product_id in here:
+                self._escalate(product_id, patients[product_id])
+
+    def _escalate(self, product_id: str, age_seconds: float) -> None:
+        taken = self._treated.get(product_id, 0)
+        if taken == 1 and age_seconds >= MOVE_SECONDS:
+            self._treated[product_id] = 2
+            if self._pool.move(product_id):
+                return
+        if taken == 0 or (taken > 1 and age_seconds >= taken * RETRY_SECONDS):
+            self._treated[product_id] = taken + 1
+            self._pool.resubscribe(product_id)

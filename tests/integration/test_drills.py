@@ -1,0 +1,34 @@
+"""Every fault that is over quickly, one test each. ``make drill`` plays the slow ones as well and prints a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from tests.drills.runner import Result, run
+from tests.drills.scenarios import ALL, Scenario
+
+QUICK = tuple(one for one in ALL if one.quick)
+TOGETHER = 3  # they mostly wait
+
+
+@pytest.fixture(scope="module")
+def drilled(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], Result]]:
+    """Play what was chosen in the background, some at a time; each test waits for its own."""
+    chosen = [
+        item.callspec.params["scenario"] for item in request.session.items
+        if item.parent is not None and item.parent.name == request.node.name and hasattr(item, "callspec")
+    ]  # fmt: skip
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        futures: dict[str, Future[Result]] = {one.name: pool.submit(run, one) for one in chosen}
+        yield lambda scenario: futures[scenario.name].result(120)
+        for future in futures.values():
+            future.cancel()
+
+
+@pytest.mark.parametrize("scenario", QUICK, ids=lambda one: one.name.replace(" ", "-"))
+def test_survives(drilled: Callable[[Scenario], Result], scenario: Scenario) -> None:
+    result = drilled(scenario)
+    assert result.survived, "\n".join(result.problems)

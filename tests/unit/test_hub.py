@@ -1,0 +1,192 @@
+"""The way of a price through an unstarted hub: what leaves, what is noted, what heals."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hub.config import Settings
+from hub.feed.continuity import MAX_HOLES
+from hub.hub import PriceHub
+from hub.ledger import Gap
+from hub.model import Heartbeat, Ticker
+
+TIME = "2026-11-20T01:02:03Z"
+EVENTS = ("ticker_update", "trade_backfill", "trust_update", "priority_ticker_update", "volume_alert")
+
+
+class Bench:
+    """A hub that opens nothing; ``sent`` is every event, as (event, payload)."""
+
+    def __init__(self) -> None:
+        settings = Settings(ws_url="ws://localhost:9", ws_dialect="exchange", rest_url="http://localhost:9")
+        self.hub = PriceHub(settings)
+        self.hub.book.set_products(["BTC-USD", "ETH-USD"])
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        for event in EVENTS:
+            self.hub.on(event, lambda payload, event=event: self.sent.append((event, payload)))
+
+    def tick(self, *trade_ids: int, product_id: str = "BTC-USD", at: float = 100.0) -> None:
+        for trade_id in trade_ids:
+            self.hub._on_event("conn_000", Ticker(product_id, f"{trade_id}.5", trade_id, TIME), 1_000.0, at)
+
+    def fetch(self, *trade_ids: int) -> None:
+        self.hub._on_fetched([Ticker("BTC-USD", f"{trade_id}.5", trade_id, TIME) for trade_id in trade_ids])
+
+    def ids(self, event: str) -> list[int]:
+        return [body["trade_id"] for name, body in self.sent if name == event]
+
+    def open_ids(self) -> list[int]:
+        ranges = [item for body in self.hub.ledger.query() for item in body["missing_ranges"]]
+        return sorted(item for first, last in ranges for item in range(first, last + 1))
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    built = Bench()
+    yield built
+    built.hub.stop()
+
+
+def test_a_tick_leaves_once_and_carries_its_trust(bench: Bench) -> None:
+    bench.tick(7, 8, 8)
+    assert bench.ids("ticker_update") == [7, 8]
+    ticks = [body for name, body in bench.sent if name == "ticker_update"]
+    assert all((body["trust"], body["source"]) == ("live", "ws") for body in ticks)
+    assert [body["trust"] for name, body in bench.sent if name == "trust_update"] == ["live"]
+    assert bench.hub.counters == {"new": 2, "duplicate": 1}
+
+
+def test_what_is_missed_is_noted_fetched_and_healed(bench: Bench) -> None:
+    bench.tick(7, 11)
+    assert bench.open_ids() == [8, 9, 10]
+    assert [product for product, _ in bench.hub.repair.pending().values()] == ["BTC-USD"]
+    bench.tick(9)
+    bench.fetch(8, 10)
+    assert bench.open_ids() == []
+    assert bench.ids("ticker_update") == [7, 11]
+    assert bench.ids("trade_backfill") == [9, 8, 10]
+    (body,) = bench.hub.ledger.query()
+    assert (body["cause"], body["healed"], body["connection_id"]) == ("sequence", "backfill", "conn_000")
+    assert bench.hub.counters["late"] == 3
+
+
+def test_a_late_tick_alone_heals_too(bench: Bench) -> None:
+    bench.tick(7, 9, 8)
+    assert [body["healed"] for body in bench.hub.ledger.query()] == ["late"]
+
+
+def test_every_trade_leaves_once_or_is_open(bench: Bench) -> None:
+    bench.tick(*range(10, 200, 3))
+    bench.tick(*range(11, 100, 3))
+    bench.fetch(*range(10, 160))
+    bench.fetch(*range(10, 160))
+    bench.tick(*range(150, 170))
+    left = bench.ids("ticker_update") + bench.ids("trade_backfill")
+    assert len(left) == len(set(left))
+    assert sorted(left + bench.open_ids()) == list(range(10, 200))
+
+
+def test_a_fetched_trade_that_is_ahead_leaves_as_a_backfill_and_is_the_price(bench: Bench) -> None:
+    bench.tick(7)
+    bench.hub._on_event("conn_000", Heartbeat("BTC-USD", 8, 1, TIME), 1_001.0, 101.0)
+    bench.fetch(8)
+    assert bench.ids("ticker_update") == [7]
+    assert bench.ids("trade_backfill") == [8]
+    ticker = bench.hub.get_current_ticker("BTC-USD")
+    assert ticker is not None
+    assert (ticker["price"], ticker["source"], ticker["trust"]) == (8.5, "backfill", "live")
+    bench.tick(8)
+    assert bench.ids("ticker_update") == [7]  # it left already
+
+
+def test_more_holes_than_are_remembered_heal_all_the_same(bench: Bench) -> None:
+    last = 2 * MAX_HOLES + 100
+    bench.tick(*range(1, last, 2))
+    missing = bench.open_ids()
+    assert len(missing) > MAX_HOLES
+    bench.fetch(*missing)
+    assert bench.open_ids() == []
+    assert sorted(bench.ids("trade_backfill")) == missing
+
+
+def test_a_product_that_is_not_watched_is_counted_and_leaves_nowhere(bench: Bench) -> None:
+    bench.tick(7, product_id="XRP-USD")
+    assert bench.sent == []
+    assert bench.hub.counters == {"unexpected": 1}
+
+
+# -- after a restart -----------------------------------------------------------------------------------
+
+
+def left_open(bench: Bench, first: int, last: int) -> Gap:
+    """Give the hub a gap that the process before it left open."""
+    gap = Gap(1, "epoch-0", "BTC-USD", None, "sequence", first, last, 1_000.0, [(first, last)])
+    bench.hub.ledger.restore([gap])
+    return gap
+
+
+def test_what_was_missed_between_two_processes_is_noted(bench: Bench) -> None:
+    bench.hub._ids_before = {"BTC-USD": 10, "ETH-USD": 5}
+    bench.tick(14, 15)
+    bench.tick(6, product_id="ETH-USD")
+    assert [(body["cause"], body["first_id"], body["last_id"]) for body in bench.hub.ledger.query()] == [
+        ("restart", 11, 13),
+    ]
+    bench.fetch(11, 12, 13)
+    assert bench.open_ids() == []
+    assert bench.ids("trade_backfill") == [11, 12, 13]
+
+
+def test_a_gap_of_the_process_before_heals(bench: Bench) -> None:
+    gap = left_open(bench, 3, 4)
+    bench.hub._ids_before = {"BTC-USD": 10}
+    bench.tick(11)
+    bench.fetch(3, 4)
+    assert bench.ids("trade_backfill") == [3, 4]
+    assert (gap.healed, bench.open_ids()) == ("backfill", [])
+
+
+def test_a_gap_that_heals_before_the_first_tick_is_history_and_no_price(bench: Bench) -> None:
+    left_open(bench, 3, 4)
+    bench.hub._ids_before = {"BTC-USD": 10}
+    bench.fetch(3, 4)
+    ticker = bench.hub.get_current_ticker("BTC-USD")
+    assert ticker is None or ticker["trust"] != "live"
+    bench.tick(14)
+    bench.fetch(3, 4)  # again, if it was not taken before
+    assert bench.ids("trade_backfill") == [3, 4]
+    assert bench.open_ids() == [11, 12, 13]
+    assert bench.hub.ledger.query()[0]["cause"] == "restart"
+
+
+# -- connections ---------------------------------------------------------------------------------------
+
+
+def test_a_lost_connection_from_loss_to_data(bench: Bench) -> None:
+    bench.tick(7)
+    bench.hub._on_lost("conn_000", ("BTC-USD",), "reset")
+    assert bench.hub.counters["lost_reset"] == 1
+    assert bench.hub.get_health_summary()["trust"]["behind"] == 0  # its price is of long ago on the test's clock
+    bench.tick(7)  # the exchange's last ticker again
+    bench.hub._on_delivering("conn_000")
+    bench.tick(10)
+    causes = [(body["cause"], body["open"]) for body in bench.hub.ledger.query()]
+    assert causes == [("disconnect", True), ("disconnect", False)]
+    assert bench.open_ids() == [8, 9]
+
+
+def test_a_pause_is_counted_and_noted(bench: Bench) -> None:
+    bench.hub._on_pause(7.25)
+    assert bench.hub.counters["pauses"] == 1
+    assert bench.hub.ledger.query()[0]["duration_ms"] == 7_250
+    assert bench.hub.get_health_summary()["counters"]["gaps_pause"] == 1
+
+
+def test_a_payload_of_the_book_has_its_ages(bench: Bench) -> None:
+    bench.tick(7, at=100.0)
+    quote = bench.hub.book.quote("BTC-USD")
+    assert quote is not None
+    body = json.loads(bench.hub.payload(quote, 101.5))
+    assert (body["age_ms"], body["verified_ms"], body["quote_age_ms"]) == (1_500, 1_500, 1_500)

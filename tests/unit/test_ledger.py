@@ -1,0 +1,310 @@
+"""The ledger: what could have been missed, noted once, until it is healed; in bounds, over a restart."""
+
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub import ledger as module
+from hub.ledger import Gap, Ledger
+from hub.model import Cause
+
+
+class Changes:
+    """Remembers what the ledger told, as (gap id, whether it was open then)."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, bool]] = []
+
+    def __call__(self, gaps: list[Gap]) -> None:
+        self.seen.extend((gap.id, gap.closed_at is None) for gap in gaps)
+
+
+@pytest.fixture
+def changes() -> Changes:
+    return Changes()
+
+
+@pytest.fixture
+def ledger(changes: Changes) -> Ledger:
+    return Ledger("epoch-1", changes)
+
+
+def ids_of(gaps: list[Gap]) -> list[int]:
+    return [item for gap in gaps for first, last in gap.missing for item in range(first, last + 1)]
+
+
+def open_of(ledger: Ledger, product: str = "BTC-USD") -> list[int]:
+    """Return every id that is open for a product, as often as it is noted."""
+    return sorted(ids_of([gap for gap in ledger.open_gaps() if gap.product == product]))
+
+
+# -- of a product --------------------------------------------------------------------------------------
+
+
+def test_a_gap_from_its_opening_to_its_end(ledger: Ledger, changes: Changes) -> None:
+    (gap,) = ledger.open_ids("BTC-USD", "conn_003", Cause.SEQUENCE, (8, 9))
+    assert ledger.has_open("BTC-USD")
+    assert not ledger.has_open("ETH-USD")
+    (body,) = ledger.query()
+    opened_at = body.pop("opened_at")
+    assert body == {
+        "id": gap.id, "epoch": "epoch-1", "product": "BTC-USD", "connection_id": "conn_003", "cause": "sequence",
+        "first_id": 8, "last_id": 9, "missing": 2, "missing_ranges": [[8, 9]], "closed_at": None, "duration_ms": None,
+        "open": True, "healed": None,
+    }  # fmt: skip
+    ledger.arrived("BTC-USD", 9, "late")
+    (body,) = ledger.query()
+    assert (body["open"], body["missing"], body["missing_ranges"]) == (True, 1, [[8, 8]])
+    ledger.arrived("BTC-USD", 8, "backfill")
+    (body,) = ledger.query()
+    assert (body["open"], body["missing"], body["healed"], body["first_id"]) == (False, 0, "backfill", 8)
+    assert body["opened_at"] == opened_at <= body["closed_at"]
+    assert 0 <= body["duration_ms"] < 1_000
+    assert not ledger.has_open("BTC-USD")
+    assert changes.seen[0] == (gap.id, True)
+    assert changes.seen[-1] == (gap.id, False)
+    assert changes.seen.count((gap.id, False)) == 1
+    assert (ledger.open_count(), ledger.open_gaps()) == (0, [])
+
+
+def test_an_id_that_is_in_no_gap_changes_nothing(ledger: Ledger, changes: Changes) -> None:
+    ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
+    ledger.arrived("BTC-USD", 10, "late")
+    ledger.arrived("ETH-USD", 8, "late")
+    assert open_of(ledger) == [8, 9]
+    assert len(changes.seen) == 1
+
+
+def test_what_is_noted_is_not_noted_again(ledger: Ledger) -> None:
+    ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 12))
+    assert ledger.open_ids("BTC-USD", None, Cause.HEARTBEAT, (9, 11)) == []
+    ledger.arrived("BTC-USD", 10, "late")
+    made = ledger.open_ids("BTC-USD", None, Cause.HEARTBEAT, (6, 14))
+    assert sorted(ids_of(made)) == [6, 7, 10, 13, 14]  # 10 came, and is said to be missing again
+    assert ledger.totals == {"sequence": 1, "heartbeat": 3}
+
+
+ranges = st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda item: (item[0], item[0] + item[1]))
+
+
+@given(st.lists(ranges, max_size=12))
+def test_ids_are_noted_once_whatever_overlaps(missing: list[tuple[int, int]]) -> None:
+    ledger = Ledger("epoch-1", Changes())
+    wanted: set[int] = set()
+    for item in missing:
+        made = ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, item)
+        new = set(range(item[0], item[1] + 1)) - wanted
+        assert sorted(ids_of(made)) == sorted(new)
+        wanted |= new
+        ledger.open_ids("ETH-USD", None, Cause.SEQUENCE, item)
+    assert open_of(ledger) == sorted(wanted)
+    assert open_of(ledger, "ETH-USD") == sorted(wanted)
+    for gap in ledger.open_gaps():
+        ((first, last),) = gap.missing
+        assert (first, last) == (gap.first_id, gap.last_id)
+
+
+@given(st.lists(st.one_of(ranges, st.integers(0, 55)), max_size=40))
+def test_what_is_open_is_what_was_noted_and_did_not_come(steps: list[tuple[int, int] | int]) -> None:
+    changes = Changes()
+    ledger = Ledger("epoch-1", changes)
+    left: set[int] = set()
+    for step in steps:
+        if isinstance(step, int):
+            ledger.arrived("BTC-USD", step, "backfill")
+            left.discard(step)
+        else:
+            ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, step)
+            left.update(range(step[0], step[1] + 1))
+        assert open_of(ledger) == sorted(left)
+        assert ledger.has_open("BTC-USD") == bool(left)
+        assert ledger.open_count() == len(ledger.open_gaps())
+        assert sum(body["missing"] for body in ledger.query()) == len(left)
+    opened = {gap_id for gap_id, is_open in changes.seen if is_open}  # told again with each trade that comes
+    closed = [gap_id for gap_id, is_open in changes.seen if not is_open]
+    assert len(closed) == len(set(closed)) == len(opened) - ledger.open_count()
+
+
+def test_the_missing_ids_of_a_gap_are_a_copy(ledger: Ledger) -> None:
+    (gap,) = ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
+    ledger.missing_of(gap.id).clear()
+    assert ledger.missing_of(gap.id) == [(8, 9)]
+    assert ledger.missing_of(4711) == []
+
+
+# -- of a connection -----------------------------------------------------------------------------------
+
+
+def test_a_connections_gap_has_no_ids_and_ends_once(ledger: Ledger, changes: Changes) -> None:
+    gap = ledger.open_connection("conn_001", Cause.DISCONNECT)
+    (body,) = ledger.query()
+    assert (body["product"], body["connection_id"], body["cause"]) == (None, "conn_001", "disconnect")
+    assert (body["first_id"], body["last_id"], body["missing"], body["open"]) == (None, None, 0, True)
+    assert (ledger.open_count(), ledger.open_gaps()) == (1, [])  # nothing of it can be fetched
+    ledger.close(gap, "reconnected")
+    ledger.close(gap, "again")
+    (body,) = ledger.query()
+    assert (body["healed"], body["open"]) == ("reconnected", False)
+    assert changes.seen == [(gap.id, True), (gap.id, False)]
+
+
+def test_a_length_that_is_known_better(ledger: Ledger) -> None:
+    gap = ledger.open_connection(None, Cause.PAUSE)
+    ledger.close(gap, "read from the buffers", 12.5)
+    (body,) = ledger.query()
+    assert (body["connection_id"], body["duration_ms"], body["cause"]) == (None, 12_500, "pause")
+    assert gap.opened_at == pytest.approx(time.time() - 12.5, abs=1)
+    assert gap.closed_at is not None
+    assert gap.closed_at - gap.opened_at == pytest.approx(12.5, abs=0.1)
+
+
+def test_lengths_do_not_follow_the_wall_clock(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    gap = ledger.open_connection("conn_001", Cause.DISCONNECT)
+    wall = time.time()
+    monkeypatch.setattr(module.time, "time", lambda: wall - 3_600.0)
+    ledger.close(gap, "reconnected")
+    assert gap.duration_ms is not None
+    assert 0 <= gap.duration_ms < 1_000
+
+
+# -- questions -----------------------------------------------------------------------------------------
+
+
+def test_the_newest_come_first_and_the_filters_narrow(ledger: Ledger) -> None:
+    ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (1, 1))
+    ledger.open_ids("ETH-USD", None, Cause.SEQUENCE, (1, 1))
+    gone = ledger.open_connection("conn_000", Cause.DISCONNECT)
+    ledger.open_ids("BTC-USD", None, Cause.HEARTBEAT, (5, 5))
+    ledger.arrived("BTC-USD", 1, "late")
+    ledger.close(gone, "reconnected")
+
+    def found(**filters: object) -> list[int]:
+        return [body["id"] for body in ledger.query(**filters)]  # type: ignore[arg-type]
+
+    assert found() == [4, 3, 2, 1]
+    assert found(product="BTC-USD") == [4, 1]
+    assert found(is_open=True) == [4, 2]
+    assert found(is_open=False) == [3, 1]
+    assert found(product="BTC-USD", is_open=True) == [4]
+    assert found(product="XRP-USD") == []
+    assert found(limit=2) == [4, 3]
+    assert found(limit=1, product="ETH-USD") == [2]
+    assert found(since=time.time() - 60) == [4, 3, 2, 1]
+    assert found(since=time.time() + 60) == [4, 2]  # what is open is not over
+
+
+def test_bodies_are_copies(ledger: Ledger) -> None:
+    ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (1, 5))
+    (body,) = ledger.query()
+    ledger.arrived("BTC-USD", 1, "late")
+    assert body["missing_ranges"] == [[1, 5]]
+
+
+# -- bounds --------------------------------------------------------------------------------------------
+
+
+def test_the_oldest_closed_one_is_forgotten_first(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ENTRIES", 4)
+    for number in range(1, 5):
+        ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (number * 10, number * 10))
+    ledger.arrived("BTC-USD", 20, "late")
+    ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (50, 50))
+    assert [body["first_id"] for body in ledger.query()] == [50, 40, 30, 10]
+    assert ledger.forgotten_total == 0
+    ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (60, 60))  # all are open: the oldest goes, and is counted
+    assert [body["first_id"] for body in ledger.query()] == [60, 50, 40, 30]
+    assert ledger.forgotten_total == 1
+    assert open_of(ledger) == [30, 40, 50, 60]
+    assert ledger.open_count() == len(ledger.open_gaps()) == 4
+    ledger.arrived("BTC-USD", 10, "late")  # of the one that was forgotten
+    assert ledger.missing_of(1) == []
+
+
+def test_a_flood_stays_in_bounds(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ENTRIES", 50)
+    for number in range(500):
+        ledger.open_ids(f"P{number % 7}-USD", None, Cause.SEQUENCE, (number * 2, number * 2))
+        ledger.close(ledger.open_connection("conn_000", Cause.DISCONNECT), "reconnected")
+    assert len(ledger.query(limit=10**6)) == 50
+    assert ledger.totals == {"sequence": 500, "disconnect": 500}
+    assert len(ledger.open_gaps()) == ledger.open_count() <= 50
+
+
+# -- over a restart ------------------------------------------------------------------------------------
+
+
+def kept(gap_id: int, first: int | None, last: int | None, closed_at: float | None = None) -> Gap:
+    missing = [(first, last)] if first is not None and last is not None and closed_at is None else []
+    product, connection_id = ("BTC-USD", None) if first is not None else (None, "conn_000")
+    return Gap(
+        gap_id, "epoch-0", product, connection_id, "sequence" if product else "disconnect", first, last,
+        time.time() - 60.0, missing, closed_at=closed_at, healed="late" if closed_at else None,
+    )  # fmt: skip
+
+
+def test_what_was_left_open_stays_open_and_can_heal(ledger: Ledger, changes: Changes) -> None:
+    ledger.restore([kept(3, 1, 1, closed_at=time.time()), kept(7, 8, 9)])
+    assert [body["id"] for body in ledger.query()] == [7, 3]
+    assert [gap.id for gap in ledger.open_gaps()] == [7]
+    assert changes.seen == []
+    assert ledger.open_ids("BTC-USD", None, Cause.RESTART, (9, 10))[0].id == 8  # ids go on, and are noted once
+    assert open_of(ledger) == [8, 9, 10]
+    for trade_id in (8, 9):
+        ledger.arrived("BTC-USD", trade_id, "backfill")
+    body = next(body for body in ledger.query() if body["id"] == 7)
+    assert (body["epoch"], body["healed"], body["open"]) == ("epoch-0", "backfill", False)
+    assert body["duration_ms"] == pytest.approx(60_000, abs=2_000)
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_length(ledger: Ledger) -> None:
+    gap = kept(7, 8, 8)
+    gap.opened_at = time.time() + 3_600
+    ledger.restore([gap])
+    ledger.arrived("BTC-USD", 8, "backfill")
+    assert gap.duration_ms == 0
+
+
+def test_a_connections_gap_ends_with_its_process(ledger: Ledger) -> None:
+    ledger.restore([kept(5, None, None)])
+    assert ledger.open_count() == 0
+    assert ledger.query(is_open=True) == []
+
+
+def test_more_than_the_bound_can_not_be_restored(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ENTRIES", 3)
+    ledger.restore([kept(number, number * 10, number * 10) for number in range(1, 7)])
+    assert [body["id"] for body in ledger.query()] == [6, 5, 4]
+    assert open_of(ledger) == [40, 50, 60]
+
+
+# -- many threads --------------------------------------------------------------------------------------
+
+
+def test_threads_lose_nothing() -> None:
+    changes = Changes()
+    ledger = Ledger("epoch-1", changes)
+    ids = range(0, 400, 2)
+
+    def note() -> None:
+        for trade_id in ids:
+            ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (trade_id, trade_id))
+
+    def heal() -> None:
+        for trade_id in ids:
+            ledger.arrived("BTC-USD", trade_id, "late")
+            ledger.query(limit=5)
+
+    for work in (note, heal):
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        if work is note:
+            assert open_of(ledger) == list(ids)
+    assert ledger.open_count() == 0
+    assert not ledger.has_open("BTC-USD")
+    assert len(changes.seen) == 2 * len(ids)
