@@ -148,8 +148,10 @@ class Book:
                     entry.quote_at = monotonic
                 if trade_id >= entry.named_id:
                     entry.ahead_since = None
-                if not fetched or trade_id >= entry.named_id:
+                if not fetched:
                     entry.verified_at = monotonic
+                elif trade_id >= entry.named_id:  # what proves it is the heartbeat that named it
+                    entry.verified_at = max(entry.verified_at or 0.0, entry.beat_at)
                 if not fetched:
                     entry.doubted = False
                     if entry.trust is not Trust.LIVE:

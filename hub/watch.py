@@ -25,6 +25,8 @@ from hub.worker import Worker
 
 REVIEW_SECONDS = 0.2
 PAUSE_SECONDS = 1.0  # a review that comes this much late: the hub stood still, and readers go first
+SETTLE_SECONDS = 3.0  # for reading what a pause left in the buffers
+SETTLE_STEP_SECONDS = 0.02
 RESUBSCRIBE_SECONDS = 3.0
 MOVE_SECONDS = 8.0
 RETRY_SECONDS = 30.0  # after that, for as long as it lasts
@@ -47,6 +49,7 @@ class Watch:
         self._offline: dict[str, Gap] = {}  # connection → its gap in the ledger
         self._returning: set[str] = set()  # products whose next jump is their lost connection's doing
         self._reviewed_at = time.monotonic()
+        self._settle_until = 0.0  # the end of a pause's aftermath
         self.worker = Worker("watch", self.step)
 
     # -- what others tell -----------------------------------------------------------------------------
@@ -86,9 +89,9 @@ class Watch:
     def step(self) -> float:
         """Review everything once."""
         now = time.monotonic()
-        late_by = now - self._reviewed_at - REVIEW_SECONDS
+        paused = self._stood_still(now)
         self._reviewed_at = now
-        if late_by > PAUSE_SECONDS:
+        if paused:
             return REVIEW_SECONDS
         self.tell(self._book.review(now, time.time()))
         late = self._book.late(now, BEHIND_SECONDS)
@@ -98,6 +101,18 @@ class Watch:
                 self.jumped(item.product_id, slot.id if slot else None, item.missing, Cause.HEARTBEAT)
         self._treat([item for item in late if item.undelivered_since is not None], now)
         return REVIEW_SECONDS
+
+    def settle(self) -> None:
+        """After a pause of the hub, wait until the readers have caught up: what waits in buffers goes first."""
+        while self._stood_still(now := time.monotonic()) and now < self._settle_until:
+            time.sleep(SETTLE_STEP_SECONDS)
+
+    def _stood_still(self, now: float) -> bool:
+        """Tell whether the hub has just stood still and may not have read what came meanwhile."""
+        if now - self._reviewed_at > REVIEW_SECONDS + PAUSE_SECONDS:
+            self._reviewed_at = now
+            self._settle_until = now + SETTLE_SECONDS
+        return now < self._settle_until and self._pool.catching_up(now)
 
     def tell(self, changes: Iterable[TrustChange]) -> None:
         """Send ``trust_update`` for each change."""

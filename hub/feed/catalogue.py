@@ -27,6 +27,8 @@ from hub.model import Product
 
 log = logging.getLogger(__name__)
 
+SHORTEST, LONGEST = 0.75, 2.0  # times the kept list's length: what is outside is suspicious
+BELIEVED_AFTER = 10  # times in a row that the exchange says so
 LATEST_SECOND = 253_402_300_799  # the last that a date can tell
 _DECIMAL = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 
@@ -117,6 +119,7 @@ class CatalogueSource:
     def __init__(self, rest: RestClient, settings: Settings) -> None:
         self._rest = rest
         self._settings = settings
+        self._doubted = (0, 0)  # (length of a list that was not believed, times in a row)
         place = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(settings.rest_url).netloc)
         # simulated products never get onto the disk, where a later start could take them for real ones
         self._path = None if settings.simulate else Path(settings.state_dir) / f"catalogue-{place}.json"
@@ -128,11 +131,30 @@ class CatalogueSource:
             listed = parse_products(products_body)
         except RestError as error:
             raise CatalogueError(str(error)) from error
+        self._doubt(len(listed))
         stats_body, volumes = self._volumes()
         products, unknown = choose(listed, volumes, self._settings)
         now = time.time()
         self._save({"as_of": now, "products": products_body, "stats": stats_body})
         return Catalogue(products, unknown, now, old=False)
+
+    def _doubt(self, count: int) -> None:
+        """Raise ``CatalogueError`` for a list that is suspiciously shorter or longer than the kept one.
+
+        One that says the same ``BELIEVED_AFTER`` times in a row is believed in the end.
+        """
+        try:
+            kept = self._kept()
+            before = len(parse_products(kept["products"])) if kept else 0
+        except (CatalogueError, KeyError, TypeError) as error:
+            log.warning("no kept list to compare with: %r", error)
+            return
+        if not before or before * SHORTEST <= count <= before * LONGEST:
+            self._doubted = (0, 0)
+            return
+        self._doubted = (count, self._doubted[1] + 1 if self._doubted[0] == count else 1)
+        if self._doubted[1] < BELIEVED_AFTER:
+            raise CatalogueError(f"{count} products online, where the kept list has {before}: not believed yet")
 
     def _volumes(self) -> tuple[Any, dict[str, Decimal]]:
         """Return (the statistics, the volumes in them): the exchange's, else the kept ones, else nothing."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from hub.feed import policy, watchdog
+from hub.feed.arrival import STALL_SECONDS, Arrival
 from hub.feed.backoff import Backoff
 from hub.feed.dialects import Dialect
 from hub.feed.subscriber import SetAside, Subscriber
@@ -50,8 +51,9 @@ _warn = Cooldown(log)
 class Callbacks(NamedTuple):
     """Whom a connection tells, from its own thread.
 
-    ``event(connection_id, event, wall seconds, monotonic seconds)``; ``lost(connection_id, product_ids, cause)`` when a
-    socket that was open is gone; ``delivering(connection_id)`` when the next one has brought its first data.
+    ``event(connection_id, event, wall, monotonic)``: seconds of reading, and of arrival. ``lost(connection_id,
+    product_ids, cause)`` when a socket that was open is gone; ``delivering(connection_id)`` when the next one has
+    brought its first data.
     """
 
     event: Callable[[str, Event, float, float], None]
@@ -81,6 +83,7 @@ class Connection:
         self._commands: deque[Callable[[], None]] = deque(maxlen=1_000)  # for the thread, by others
         self._subscribe_at = 0.0  # when to look for the next request
         self._heard = False  # whether this socket has brought data
+        self._arrival = Arrival()
         self.recent: deque[tuple[float, bytes]] = deque(maxlen=RECENT_FRAMES)
         self._transport: Transport | None = None
         self._generation = 0
@@ -119,6 +122,12 @@ class Connection:
         """Return the monotonic second of the last heartbeat (or of the opening) of an open socket, None if closed."""
         opened_at = self._opened_at
         return None if opened_at is None else max(opened_at, self._heartbeat_at or 0.0)
+
+    def catching_up(self, now: float) -> bool:
+        """Tell whether an open socket may hold frames that came while the hub stood still."""
+        if self._opened_at is None:
+            return False
+        return self._arrival.catching_up or now - (self._last_frame_at or self._opened_at) > STALL_SECONDS
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
@@ -242,6 +251,7 @@ class Connection:
             return
         self._opened_at = time.monotonic()
         self._heard = False
+        self._arrival = Arrival()
         self._subscriber.opened()
         self._subscribe(transport, self._opened_at)
         self._status = ConnectionStatus.CONNECTED
@@ -286,22 +296,23 @@ class Connection:
         self.recent.append((wall, frame))
         try:
             for event in self._dialect.decode(frame):
-                if type(event) is ExchangeError:
+                if isinstance(event, ExchangeError):
                     if event.message == self._dialect.subscribe_error:
                         self._subscriber.refused(event.reason, now)
                         self._subscribe_at = 0.0
                     self._count("exchange_error", f"{event.message}: {event.reason}")
-                elif type(event) is Ignored:
+                elif isinstance(event, Ignored):
                     self.refused[f"ignored_{event.label}"] += 1
+                elif isinstance(event, Subscriptions):
+                    self._last_frame_at = now
+                    self._subscriber.acknowledged(event, now)
+                    self._subscribe_at = 0.0
                 else:
                     self._last_frame_at = now
-                    if type(event) is Subscriptions:
-                        self._subscriber.acknowledged(event, now)
-                        self._subscribe_at = 0.0
-                        continue
                     if type(event) is Heartbeat:
                         self._last_heartbeat, self._heartbeat_at = wall, now
-                    self._callbacks.event(self.id, event, wall, now)
+                    arrived = self._arrival.stamp(event.time, wall, now)
+                    self._callbacks.event(self.id, event, wall, arrived)
                     if not self._heard:
                         self._heard = True
                         self._callbacks.delivering(self.id)

@@ -23,6 +23,10 @@ POLICIES = {
     "closed_1008": SLOW,  # policy violation
     "closed_1009": Policy(smaller_requests=True),  # message too big
     "closed_1013": SLOW,  # try again later
+    "http_301": SLOW,  # redirects are not followed: they would lead the feed away from where it was configured
+    "http_302": SLOW,
+    "http_307": SLOW,
+    "http_308": SLOW,
     "http_401": SLOW,
     "http_403": SLOW,
     "http_429": SLOW,

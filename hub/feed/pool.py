@@ -136,6 +136,10 @@ class ConnectionPool:
             if slot.id == connection_id:
                 slot.interrupt(slot.snapshot().generation, cause)
 
+    def catching_up(self, now: float) -> bool:
+        """Tell whether any socket may hold frames that came while the hub stood still."""
+        return any(slot.catching_up(now) for slot in self._slots)
+
     def without_heartbeats(self, now: float) -> list[str]:
         """Return the open connections that bring no heartbeats any more (their data may flow)."""
         limit = now - HEARTBEATS_MISSED_WARN * self._settings.heartbeat_seconds

@@ -148,7 +148,12 @@ class Transport:
         ws.frame_buffer = _CappedFrame(ws._recv, max_frame_bytes)
         ws.cont_frame = _CappedMessage(max_frame_bytes)
         self._ws = ws
-        ws.connect(url, socket=self._buffered, redirect_limit=0, suppress_origin=True)
+        try:
+            ws.connect(url, socket=self._buffered, redirect_limit=0, suppress_origin=True)
+        finally:
+            answer = ws.handshake_response
+            if answer is not None and answer.status != 101:  # a redirect, which is not followed
+                raise TransportError(f"http_{answer.status}")
 
     @property
     def waited_until(self) -> float:

@@ -21,7 +21,7 @@ def create_app(hub: PriceHub) -> tuple[Flask, SocketIO]:
     """Return the Flask application (its ``wsgi_app`` carries Socket.IO too) and its Socket.IO server."""
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
-    guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens)
+    guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, hub.watch.settle)
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import orjson
@@ -47,14 +47,17 @@ def presented_token() -> str | None:
     return authorization.token if authorization.type == "bearer" else authorization.password
 
 
-def install(app: Flask, origins: Collection[str], tokens: Collection[str]) -> None:
-    """Guard every route of the application."""
+def install(
+    app: Flask, origins: Collection[str], tokens: Collection[str], settle: Callable[[], None]
+) -> None:  # fmt: skip
+    """Guard every route of the application; ``settle`` waits, after a pause of the hub, until it has caught up."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
     @app.before_request
     def check() -> Response | None:
         if not origin_allowed(request.headers.get("Origin"), request.environ, origins):
             return error_response("Origin not allowed", 403)
+        settle()
         if request.method == "OPTIONS" or not tokens or token_valid(presented_token(), tokens):
             return None
         response = error_response("A token is needed", 401)

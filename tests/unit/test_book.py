@@ -491,7 +491,8 @@ def test_a_fetched_trade_that_is_ahead_is_the_price_but_not_the_market(book: Boo
     assert json.loads(quote.body + "}")["source"] == "backfill"
     standing = book.standing("BTC-USD", 4.0)
     assert standing is not None
-    assert (standing.age_ms, standing.verified_ms, standing.quote_age_ms) == (1_000, 1_000, 4_000)
+    # what proves it is the heartbeat
+    assert (standing.age_ms, standing.verified_ms, standing.quote_age_ms) == (1_000, 3_000, 4_000)
 
 
 def test_a_fetched_trade_that_is_late_is_history(book: Book) -> None:

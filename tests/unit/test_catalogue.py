@@ -390,3 +390,26 @@ def test_a_list_without_a_product_that_fits_is_said(tmp_path: Path) -> None:
     keeper = CatalogueKeeper(source(tmp_path, monitoring_cryptos=("NO-USD",)), Takers())
     assert keeper.step() is None
     assert keeper.problem == "no product of the exchange fits the settings"
+
+
+# -- lists that are suspicious -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [50, 250])
+def test_a_list_of_a_suspicious_length_is_believed_only_when_it_stays(tmp_path: Path, count: int) -> None:
+    usual = [row(f"C{number}-USD") for number in range(100)]
+    odd = [row(f"C{number}-USD") for number in range(count)]
+    source(tmp_path, products=usual, volumes={"C0-USD": stats("1", "1")}).fetch()
+    doubted = source(tmp_path, products=odd, volumes={"C0-USD": stats("1", "1")})
+    for _ in range(9):
+        with pytest.raises(CatalogueError, match="not believed yet"):
+            doubted.fetch()
+        assert len(doubted.load().products) == 100
+    assert len(doubted.fetch().products) == count
+    assert len(doubted.fetch().products) == count
+
+
+def test_a_list_that_grows_or_shrinks_a_little_is_believed_at_once(tmp_path: Path) -> None:
+    for count in (100, 120, 95):
+        products = [row(f"C{number}-USD") for number in range(count)]
+        assert len(source(tmp_path, products=products).fetch().products) == count

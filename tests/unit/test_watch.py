@@ -36,6 +36,11 @@ class StubPool:
     def __init__(self, *slots: StubSlot) -> None:
         self.slots = {slot.id: slot for slot in slots}
         self.asked: list[tuple[str, str]] = []
+        self.backlog = False  # whether something waits to be read
+
+    def catching_up(self, now: float) -> bool:
+        assert now > 0
+        return self.backlog
 
     def snapshots(self) -> list[ConnectionSnapshot]:
         return [slot.snapshot() for slot in self.slots.values()]
@@ -221,11 +226,13 @@ def test_after_a_pause_readers_go_first(bench: Bench) -> None:
         bench.tick(7, product_id)
     bench.run(1, beats={"BTC-USD": 9})
     bench.now += 10.0  # nobody ran; what came waits in buffers
+    bench.pool.backlog = True
     bench.watch.step()
     assert (bench.gaps(), bench.pool.asked, bench.sent) == ([], [], [])
     for product_id in bench.book.products:
         bench.tick(9, product_id)
         bench.beat(9, product_id)
+    bench.pool.backlog = False
     bench.run(2)
     assert (bench.gaps(), bench.pool.asked) == ([], [])
     assert all(body["trust"] in ("live", "quiet") for body in bench.sent)
@@ -236,8 +243,10 @@ def test_a_review_that_is_a_little_late_is_a_review(bench: Bench) -> None:
     bench.now += PAUSE_SECONDS + REVIEW_SECONDS - 0.05
     bench.beat(9)
     bench.now += 1.0
+    bench.pool.backlog = True
     bench.watch.step()  # 2.15 s after the last one: skipped
     assert bench.gaps() == []
+    bench.pool.backlog = False
     bench.now += PAUSE_SECONDS + REVIEW_SECONDS - 0.05
     bench.watch.step()
     assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True)]
