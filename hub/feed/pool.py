@@ -18,7 +18,7 @@ from hub.feed.dialects import by_name
 from hub.logs import Cooldown
 from hub.model import ConnectionSnapshot
 
-WATCH_INTERVAL_SECONDS = 0.1
+WATCH_INTERVAL_SECONDS = 0.05
 HEARTBEATS_MISSED_WARN = 5
 
 log = logging.getLogger(__name__)
