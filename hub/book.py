@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 from hub.feed.continuity import Continuity
 from hub.model import Heartbeat, IdRange, Order, Quote, Source, Standing, Ticker, Trust
 from hub.payload import ticker_body
-from hub.trust import Evidence, judge
+from hub.trust import BEHIND_SECONDS, Evidence, judge
 
 TICKING_SECONDS = 120.0  # a product is active while its last tick is this young
 MAX_JUMP = 10_000_000  # trade ids; weeks of the busiest product: a larger step is a wrong id, unless a heartbeat agrees
+MAX_STEP = 20_000  # trade ids that one heartbeat alone may be ahead
+AGREEING_BEATS = 2
+DENIED_SECONDS = 5.0
 HISTORY = 20  # changes of trust that are remembered of a product
 
 
@@ -62,8 +65,9 @@ class _Entry:
     """All that is known of one product."""
 
     __slots__ = (
-        "absurd_id", "ahead_since", "beat", "beat_at", "continuity", "delivered_at", "delivered_id", "doubted",
-        "history", "named_id", "quote", "quote_at", "reason", "trust", "undelivered_since", "verified_at",
+        "absurd_id", "ahead_beats", "ahead_since", "beat", "beat_at", "continuity", "delivered_at",
+        "delivered_id", "denied_since", "doubted", "history", "lower_beats", "named_id", "quote", "quote_at",
+        "reason", "trust", "undelivered_since", "verified_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -76,6 +80,9 @@ class _Entry:
         self.named_id = -1  # the latest trade that a heartbeat named
         self.verified_at: float | None = None
         self.ahead_since: float | None = None
+        self.ahead_beats = 0  # heartbeats since then that agree
+        self.lower_beats = 0  # heartbeats in a row that name less than one before them
+        self.denied_since: float | None = None
         self.doubted = False
         self.delivered_id = -1  # the latest trade that came through a socket
         self.delivered_at = 0.0
@@ -147,15 +154,13 @@ class Book:
                 if not fetched:
                     entry.quote_at = monotonic
                 if trade_id >= entry.named_id:
-                    entry.ahead_since = None
-                if not fetched:
-                    entry.verified_at = monotonic
+                    entry.ahead_since, entry.ahead_beats = None, 0
+                if not fetched and trade_id >= entry.named_id:
+                    entry.verified_at, entry.doubted = monotonic, False
                 elif trade_id >= entry.named_id:  # what proves it is the heartbeat that named it
                     entry.verified_at = max(entry.verified_at or 0.0, entry.beat_at)
-                if not fetched:
-                    entry.doubted = False
-                    if entry.trust is not Trust.LIVE:
-                        change = self._judge(entry, ticker.product_id, monotonic, wall)
+                if not fetched and entry.trust is not Trust.LIVE:
+                    change = self._judge(entry, ticker.product_id, monotonic, wall)
             return Taken(order, quote, entry.trust, jumped, first, change)
 
     def beat(self, heartbeat: Heartbeat, monotonic: float) -> None:
@@ -168,15 +173,37 @@ class Book:
             if entry.continuity.last_id >= 0 and named - ours > MAX_JUMP:  # absurd, unless a ticker says the same
                 entry.absurd_id = named
                 return
-            entry.named_id = max(entry.named_id, named)
+            entry.lower_beats = entry.lower_beats + 1 if named < entry.named_id else 0
+            if named >= entry.named_id or entry.lower_beats >= AGREEING_BEATS:  # one alone may have been overtaken
+                entry.named_id, entry.lower_beats = named, 0
             entry.beat, entry.beat_at = heartbeat, monotonic
             if entry.named_id > ours:
+                entry.ahead_beats += 1
                 if entry.ahead_since is None:
                     entry.ahead_since = monotonic
-            elif ours - named <= MAX_JUMP:  # it may have been sent before the latest ticker, but not long before
-                entry.verified_at, entry.ahead_since, entry.doubted = monotonic, None, False
-            if named > max(0, entry.delivered_id) and entry.undelivered_since is None:
-                entry.undelivered_since = monotonic
+            else:
+                entry.ahead_beats, entry.ahead_since = 0, None
+                # one that names an older trade was sent before our latest came, or denies it
+                if named == ours or monotonic - entry.quote_at <= BEHIND_SECONDS:
+                    entry.verified_at, entry.doubted = monotonic, False
+            self._deny(entry, named < ours and monotonic - entry.quote_at > BEHIND_SECONDS, monotonic)
+            if named > max(0, entry.delivered_id):
+                if entry.undelivered_since is None:
+                    entry.undelivered_since = monotonic
+            elif entry.named_id <= max(0, entry.delivered_id):
+                entry.undelivered_since = None
+
+    @staticmethod
+    def _deny(entry: _Entry, denied: bool, monotonic: float) -> None:
+        """Give up trade ids that the heartbeats have denied for ``DENIED_SECONDS``: they were wrong, or began anew."""
+        if not denied:
+            entry.denied_since = None
+        elif entry.denied_since is None:
+            entry.denied_since = monotonic
+        elif monotonic - entry.denied_since >= DENIED_SECONDS:
+            entry.continuity = Continuity()
+            entry.delivered_id = entry.named_id = -1
+            entry.denied_since = None
 
     def doubt(self, product_ids: Collection[str]) -> None:
         """Note that these products' connection was lost: nothing is proved until something new is heard."""
@@ -237,7 +264,8 @@ class Book:
                 owed = entry.undelivered_since is not None and now - entry.undelivered_since >= after_seconds
                 if ahead or owed:
                     last_id = entry.continuity.last_id
-                    sound = last_id >= 0 and last_id < entry.named_id <= last_id + MAX_JUMP
+                    believed = MAX_JUMP if entry.ahead_beats >= AGREEING_BEATS else MAX_STEP
+                    sound = last_id >= 0 and last_id < entry.named_id <= last_id + believed
                     missing = (last_id + 1, entry.named_id) if ahead and sound else None
                     since = entry.ahead_since if ahead else None
                     found.append(Late(product_id, missing, since, entry.undelivered_since if owed else None))

@@ -89,7 +89,7 @@ class PriceHub:
         self._started = self._stopped = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.catalogue.worker,
-            Worker("housekeeping", self._keep_house),
+            Worker("housekeeping", self._keep_house), self.pool.worker,
         ]  # fmt: skip
 
     # -- life -----------------------------------------------------------------------------------------
@@ -108,7 +108,8 @@ class PriceHub:
             self._store.start()
         self.pool.start()
         for worker in self._workers:
-            worker.start()
+            if worker is not self.pool.worker:
+                worker.start()
         return self
 
     def stop(self, timeout_seconds: float = 4.0) -> None:
@@ -160,6 +161,8 @@ class PriceHub:
             order = Order.LATE
         self.counters[order.value] += 1
         if order is Order.DUPLICATE:
+            if source is Source.WS:
+                self.watch.arrived(product_id)
             return
         if order is Order.NEW and source is Source.WS:
             self._publish("ticker_update", payload)
@@ -285,6 +288,11 @@ class PriceHub:
                 **self.counters,
                 "missing": self.book.missing_total(),
                 "fetched": self.repair.fetched_total,
+                "repair_failures": self.repair.failures_total,
+                "repair_refused": self.repair.refused_total,
+                "gaps_forgotten": self.ledger.forgotten_total,
+                "store_failures": self._store.failures_total if self._store else 0,
+                "store_dropped": self._store.dropped_total if self._store else 0,
                 **{f"gaps_{cause}": count for cause, count in self.ledger.totals.items()},
             },
             "clients": self.fanout.client_count,

@@ -27,6 +27,8 @@ SCHEMA = """
 create table if not exists gaps (id integer primary key, closed_at real, body text not null);
 create table if not exists last_ids (product text primary key, trade_id integer not null);
 """
+PRUNE = "delete from gaps where closed_at is not null and id <= (select max(id) from gaps) - ?"
+PRUNE_EVERY = 600  # writes
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
@@ -42,6 +44,7 @@ class Store:
         self._worker = Worker("store", self._step)
         self._db: sqlite3.Connection | None = None
         self._written_ids: dict[str, int] = {}
+        self._writes = 0
         self.dropped_total = 0
         self.failures_total = 0
 
@@ -75,9 +78,10 @@ class Store:
     def _step(self) -> float:
         if self._db is None:
             return WRITE_SECONDS
+        # ids first: one that is kept must never be ahead of the gap that its jump opened
+        ids = {product: last for product, last in self._last_ids().items() if self._written_ids.get(product) != last}
         with self._lock:
             gaps, self._queue = self._queue, {}
-        ids = {product: last for product, last in self._last_ids().items() if self._written_ids.get(product) != last}
         rows = [(gap.id, gap.closed_at, json.dumps(_row(gap))) for gap in gaps.values()]
         if rows or ids:
             try:
@@ -104,9 +108,12 @@ class Store:
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = normal")
         db.executescript(SCHEMA)
-        rows = db.execute("select body from gaps order by id desc limit ?", (RESTORED_GAPS,)).fetchall()
+        latest = "select id from gaps order by id desc limit ?"
+        rows = db.execute(
+            f"select body from gaps where closed_at is null or id in ({latest}) order by id desc", (RESTORED_GAPS,)
+        ).fetchall()
         last_ids = dict(db.execute("select product, trade_id from last_ids").fetchall())
-        db.execute("delete from gaps where id <= (select max(id) from gaps) - ?", (KEPT_GAPS,))
+        db.execute(PRUNE, (KEPT_GAPS,))
         db.commit()
         self._db = db
         gaps = []
@@ -122,7 +129,10 @@ class Store:
 
     def _write(self, rows: list[tuple[Any, ...]], ids: list[tuple[str, int]]) -> None:
         assert self._db is not None
+        self._writes += 1
         with self._db:
+            if self._writes % PRUNE_EVERY == 0:
+                self._db.execute(PRUNE, (KEPT_GAPS,))
             self._db.executemany("insert or replace into gaps values (?, ?, ?)", rows)
             self._db.executemany("insert or replace into last_ids values (?, ?)", ids)
 

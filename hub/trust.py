@@ -4,8 +4,8 @@ Trust speaks of the *price*: of trades. Bid and ask move without one, so they ca
 
 - ``live``: a trade reached us within ``stale_after``, and nothing says that we miss a later one.
 - ``quiet``: no trade for longer, and the heartbeat proves that there was none.
-- ``behind``: a heartbeat has named a later trade for ``BEHIND_SECONDS``, or the product's connection was lost and
-  nothing was proved since; it is being repaired.
+- ``behind``: a heartbeat has named a later trade for ``BEHIND_SECONDS``, or the product's connection was lost (or is
+  silent) and nothing was proved since; it is being repaired.
 - ``stale``: no proof within ``stale_after``. It outranks all of the above: an old price always says so.
 - ``starting``: no price yet. ``halted``, ``delisted``: by the catalogue.
 """
@@ -23,8 +23,8 @@ class Evidence(NamedTuple):
     """What is known of one product; times are monotonic seconds, None for never.
 
     ``verified_at``: the last proof that ours is the latest trade (a new trade, or a heartbeat that names no later one).
-    ``ahead_since``: since when a heartbeat names a trade that we do not have. ``doubted``: its connection was lost and
-    nothing was proved since.
+    ``ahead_since``: since when a heartbeat names a trade that we do not have. ``doubted``: its connection was lost
+    or silent, and nothing was proved since.
     """
 
     last_trade_at: float | None
@@ -41,7 +41,7 @@ def judge(now: float, seen: Evidence) -> tuple[Trust, str]:
     if now - seen.verified_at > seen.stale_after:
         return Trust.STALE, "nothing has proved this price lately"
     if seen.doubted:
-        return Trust.BEHIND, "its connection was lost"
+        return Trust.BEHIND, "its connection was lost, or is silent"
     if seen.ahead_since is not None and now - seen.ahead_since >= BEHIND_SECONDS:
         return Trust.BEHIND, "a heartbeat names a later trade"
     if now - seen.last_trade_at > seen.stale_after:

@@ -25,8 +25,9 @@ from hub.worker import Worker
 
 REVIEW_SECONDS = 0.2
 PAUSE_SECONDS = 1.0  # a review that comes this much late: the hub stood still, and readers go first
-SETTLE_SECONDS = 3.0  # for reading what a pause left in the buffers
+SETTLE_SECONDS = 8.0  # for reading what a pause left in the buffers
 SETTLE_STEP_SECONDS = 0.02
+DOUBT_HEARTBEATS = 2.5  # of silence on a whole connection; the watchdog replaces it at three
 RESUBSCRIBE_SECONDS = 3.0
 MOVE_SECONDS = 8.0
 RETRY_SECONDS = 30.0  # after that, for as long as it lasts
@@ -46,6 +47,8 @@ class Watch:
         self._repair = repair
         self._publish = publish
         self._treated: dict[str, int] = {}  # product → steps of the escalation that were taken
+        self._owed_at: dict[str, float] = {}  # product → when it was last owed anything
+        self._retried_at = 0.0
         self._offline: dict[str, Gap] = {}  # connection → its gap in the ledger
         self._returning: set[str] = set()  # products whose next jump is their lost connection's doing
         self._reviewed_at = time.monotonic()
@@ -93,12 +96,17 @@ class Watch:
         self._reviewed_at = now
         if paused:
             return REVIEW_SECONDS
+        self._book.doubt(self._pool.silent_products(now, DOUBT_HEARTBEATS))
         self.tell(self._book.review(now, time.time()))
         late = self._book.late(now, BEHIND_SECONDS)
         for item in late:
             if item.missing is not None:
                 slot = self._pool.slot_of(item.product_id)
                 self.jumped(item.product_id, slot.id if slot else None, item.missing, Cause.HEARTBEAT)
+        if now - self._retried_at > RETRY_SECONDS:  # what did not fit, or was given up
+            self._retried_at = now
+            for gap in self._ledger.open_gaps():
+                self._repair.add(gap.id, gap.product or "")
         self._treat([item for item in late if item.undelivered_since is not None], now)
         return REVIEW_SECONDS
 
@@ -129,8 +137,11 @@ class Watch:
 
     def _treat(self, owed: list[Late], now: float) -> None:
         owing = {item.product_id: now - (item.undelivered_since or now) for item in owed}
-        for product_id in [item for item in self._treated if item not in owing]:
-            del self._treated[product_id]
+        self._owed_at.update(dict.fromkeys(owing, now))
+        # a new subscription brings the last ticker: that alone is no recovery
+        for product_id in [item for item, at in self._owed_at.items() if now - at > RETRY_SECONDS]:
+            del self._owed_at[product_id]
+            self._treated.pop(product_id, None)
         patients = {product_id: age for product_id, age in owing.items() if age >= RESUBSCRIBE_SECONDS}
         if not patients:
             return

@@ -41,7 +41,8 @@ FAILED_AFTER = 5
 YIELD_FRAMES = 100  # a reader whose socket always has data would starve every other green thread
 YIELD_SECONDS = 0.005
 RATE_SECONDS = 2.0
-RECENT_FRAMES = 200  # kept for whoever asks why
+RECENT_FRAMES = 200  # kept for whoever asks why …
+KEPT_FRAME_BYTES = 2_000  # … of each, so much
 SUBSCRIBE_CHECK_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -123,15 +124,22 @@ class Connection:
         opened_at = self._opened_at
         return None if opened_at is None else max(opened_at, self._heartbeat_at or 0.0)
 
+    def silent_seconds(self, now: float) -> float:
+        """Return for how long an open socket has brought nothing; 0 for one that is not open."""
+        return 0.0 if self._opened_at is None else now - max(self._opened_at, self._last_frame_at or 0.0)
+
     def catching_up(self, now: float) -> bool:
         """Tell whether an open socket may hold frames that came while the hub stood still."""
-        if self._opened_at is None:
-            return False
-        return self._arrival.catching_up or now - (self._last_frame_at or self._opened_at) > STALL_SECONDS
+        return self.silent_seconds(now) > STALL_SECONDS or (self._opened_at is not None and self._arrival.catching_up)
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
         self._subscribe_at = 0.0
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """The products that this slot must deliver."""
+        return self._wanted
 
     def start(self) -> None:
         """Start the thread. Call once."""
@@ -235,7 +243,10 @@ class Connection:
         if how.smaller_requests:
             self._subscriber.request_size = max(1, min(self._subscriber.request_size, len(self._wanted)) // 2)
         if was_open:
-            self._callbacks.lost(self.id, self._wanted, cause)
+            try:
+                self._callbacks.lost(self.id, self._wanted, cause)
+            except Exception:
+                log.exception("bug in what a loss set off, connection=%s", self.id)
         delay = max(self._backoff.failed(data_seconds), retry_after, how.min_delay_seconds)
         failing = self._backoff.failures >= FAILED_AFTER
         self._status = ConnectionStatus.FAILED if failing else ConnectionStatus.RECONNECTING
@@ -293,7 +304,7 @@ class Connection:
         wall = time.time()
         self.total_messages += 1
         self._last_message = wall
-        self.recent.append((wall, frame))
+        self.recent.append((wall, frame[:KEPT_FRAME_BYTES]))
         try:
             for event in self._dialect.decode(frame):
                 if isinstance(event, ExchangeError):

@@ -17,6 +17,7 @@ from hub.feed.connection import Callbacks, Connection
 from hub.feed.dialects import by_name
 from hub.logs import Cooldown
 from hub.model import ConnectionSnapshot
+from hub.worker import Worker
 
 WATCH_INTERVAL_SECONDS = 0.05
 HEARTBEATS_MISSED_WARN = 5
@@ -69,11 +70,13 @@ class ConnectionPool:
         self._retired_refused: Counter[str] = Counter()
         self._change = threading.Lock()  # one change of the slots at a time
         self._stop = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name="pool-watchdog", daemon=True)
+        self._watched_at = self._resumed_at = time.monotonic()
+        self.worker = Worker("pool-watchdog", self._watch)
 
     def start(self) -> None:
         """Start the watchdog; connections start with ``set_products``."""
-        self._watcher.start()
+        self._watched_at = self._resumed_at = time.monotonic()
+        self.worker.start()
 
     def set_products(self, product_ids: Sequence[str]) -> None:
         """Bring the connections to these products, the busiest first; what stays is not touched."""
@@ -81,7 +84,7 @@ class ConnectionPool:
         with self._change:
             if self._stop.is_set():
                 return
-            current = [slot.snapshot().product_ids for slot in self._slots]
+            current = [slot.products for slot in self._slots]
             shards = sharding.assign(product_ids, settings.products_per_connection, current)
             started = []
             for index in range(len(self._slots), len(shards)):
@@ -109,7 +112,7 @@ class ConnectionPool:
 
     def slot_of(self, product_id: str) -> Connection | None:
         """Return the slot that must deliver a product."""
-        return next((slot for slot in self._slots if product_id in slot.snapshot().product_ids), None)
+        return next((slot for slot in self._slots if product_id in slot.products), None)
 
     def resubscribe(self, product_id: str) -> None:
         """Subscribe anew to a product whose connection is fine otherwise."""
@@ -124,10 +127,10 @@ class ConnectionPool:
             others = [slot for slot in self._slots if slot is not source]
             if source is None or not others or self._stop.is_set():
                 return False
-            target = min(others, key=lambda slot: len(slot.snapshot().product_ids))
+            target = min(others, key=lambda slot: len(slot.products))
             _warn.warning("move", "move product=%s from=%s to=%s", product_id, source.id, target.id)
-            source.want([item for item in source.snapshot().product_ids if item != product_id])
-            target.want([*target.snapshot().product_ids, product_id])
+            source.want([item for item in source.products if item != product_id])
+            target.want([*target.products, product_id])
         return True
 
     def replace(self, connection_id: str, cause: str) -> None:
@@ -140,6 +143,11 @@ class ConnectionPool:
         """Tell whether any socket may hold frames that came while the hub stood still."""
         return any(slot.catching_up(now) for slot in self._slots)
 
+    def silent_products(self, now: float, after_heartbeats: float) -> list[str]:
+        """Return the products of open sockets that have brought nothing for so many heartbeats."""
+        limit = after_heartbeats * self._settings.heartbeat_seconds
+        return [item for slot in self._slots if slot.silent_seconds(now) >= limit for item in slot.products]
+
     def without_heartbeats(self, now: float) -> list[str]:
         """Return the open connections that bring no heartbeats any more (their data may flow)."""
         limit = now - HEARTBEATS_MISSED_WARN * self._settings.heartbeat_seconds
@@ -150,6 +158,7 @@ class ConnectionPool:
     def stop(self, timeout_seconds: float = 2.0) -> None:
         """Close every connection and wait for the threads, no longer than that altogether. Idempotent."""
         self._stop.set()
+        self.worker.stop(timeout_seconds)
         with self._change:
             slots = list(self._slots)
         for slot in slots:
@@ -178,14 +187,14 @@ class ConnectionPool:
             total.update(slot.refused)
         return dict(total)
 
-    def _watch(self) -> None:
-        last = resumed_at = time.monotonic()
-        while not self._stop.wait(WATCH_INTERVAL_SECONDS):
-            now = time.monotonic()
-            if now - last > WATCH_INTERVAL_SECONDS + watchdog.PAUSE_SECONDS:
-                log.warning("the hub stood still for %.1f s; no connection is judged by it", now - last)
-                resumed_at = now
-                self._paused(now - last)
-            last = now
-            for slot in self._slots:
-                slot.watch(now, resumed_at)
+    def _watch(self) -> float:
+        now = time.monotonic()
+        paused = now - self._watched_at
+        self._watched_at = now
+        if paused > WATCH_INTERVAL_SECONDS + watchdog.PAUSE_SECONDS:
+            log.warning("the hub stood still for %.1f s; no connection is judged by it", paused)
+            self._resumed_at = now
+            self._paused(paused)
+        for slot in self._slots:
+            slot.watch(now, self._resumed_at)
+        return WATCH_INTERVAL_SECONDS

@@ -66,6 +66,8 @@ class Repair:
         ranges = self._missing(gap_id)
         now = self._clock()
         with self._lock:
+            if gap_id in self._jobs:
+                return
             if sum(last - first + 1 for first, last in ranges) > MAX_IDS or len(self._jobs) >= MAX_JOBS:
                 self.refused_total += 1
                 return
@@ -95,9 +97,10 @@ class Repair:
         patient = now - job.begun_at < PATIENCE_SECONDS
         job.due_at = now + (RETRY_SECONDS if patient else SLOW_RETRY_SECONDS)
         try:
-            job.below = self._fetch(job.product_id, _below(ranges, job.below))
+            before, job.below = job.below, self._fetch(job.product_id, _below(ranges, job.below))
             left = self._missing(gap_id)
-            if left and job.below is not None and left[0][0] < job.below:
+            goes_on = job.below is not None and (before is None or job.below < before)
+            if left and goes_on and left[0][0] < (job.below or 0):
                 job.due_at = now  # the next page
             else:
                 job.below = None  # all was looked at

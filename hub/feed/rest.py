@@ -15,6 +15,7 @@ REQUESTS_PER_SECOND = 8  # the exchange allows 10 a second and address; repairs 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 10.0
 TOTAL_TIMEOUT_SECONDS = 20.0
+MAX_PENALTY_SECONDS = 8.0
 MAX_BODY_BYTES = 16_777_216
 
 
@@ -31,6 +32,7 @@ class RestClient:
         self._session.headers["User-Agent"] = "price-hub"
         self._turn = threading.Lock()  # one request at a time: the session is shared, and so is the budget
         self._next = 0.0
+        self._penalty = 0.0
         self.simulated = False  # whether an answer carried the simulator's mark
 
     def get_json(self, path: str) -> Any:
@@ -41,6 +43,7 @@ class RestClient:
             try:
                 with green.deadline(TOTAL_TIMEOUT_SECONDS):
                     status, body = self._get(self._base_url + path)
+                self._ease(status)
             except (OSError, requests.RequestException) as error:
                 raise RestError(f"GET {path}: {type(error).__name__}: {str(error)[:300]}") from error
         if status != 200:
@@ -49,6 +52,11 @@ class RestClient:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise RestError(f"GET {path}: no JSON: {error}") from error
+
+    def _ease(self, status: int) -> None:
+        """Ask more slowly while the exchange says that it is too much for it."""
+        self._penalty = min(MAX_PENALTY_SECONDS, max(1.0, self._penalty * 2)) if status in (429, 503) else 0.0
+        self._next = max(self._next, time.monotonic() + self._penalty)
 
     def close(self) -> None:
         """Close idle connections."""

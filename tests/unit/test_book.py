@@ -291,10 +291,47 @@ def test_stale_outranks_behind(book: Book) -> None:
 @pytest.mark.parametrize("named", [7, 6])
 def test_a_heartbeat_that_a_tick_overtook_proves_too(book: Book, named: int) -> None:
     take(book, 7, 0.0)
-    book.beat(heartbeat(named), 4.0)
-    standing = book.standing("BTC-USD", 4.0)
+    book.beat(heartbeat(named), 0.5)
+    standing = book.standing("BTC-USD", 0.5)
     assert standing is not None
     assert standing.verified_ms == 0
+
+
+def test_a_heartbeat_that_denies_our_latest_trade_proves_nothing(book: Book) -> None:
+    take(book, 7, 0.0)
+    book.beat(heartbeat(6), 4.0)
+    standing = book.standing("BTC-USD", 4.0)
+    assert standing is not None
+    assert standing.verified_ms == 4_000
+
+
+def test_a_wrong_trade_id_is_given_up_when_heartbeats_deny_it(book: Book) -> None:
+    take(book, 100, 0.0)
+    take(book, 5_000_100, 1.0)
+    for second in range(2, 10):
+        book.beat(heartbeat(100 + second), float(second))
+        taken = take(book, 100 + second, second + 0.1)
+    assert taken.order is Order.NEW
+    assert trust(book, 9.2) is Trust.LIVE
+
+
+def test_one_wrong_heartbeat_costs_seconds_and_opens_no_gap(book: Book) -> None:
+    take(book, 100, 0.0)
+    book.beat(heartbeat(1_000_100), 1.0)
+    assert book.late(2.5, 1.0)[0].missing is None
+    book.beat(heartbeat(100), 2.0)
+    book.beat(heartbeat(100), 3.0)
+    assert trust(book, 3.0) is Trust.LIVE
+    assert book.late(4.5, 1.0) == []
+
+
+def test_a_trade_that_a_heartbeat_outruns_is_not_a_proof(book: Book) -> None:
+    take(book, 100, 0.0)
+    book.beat(heartbeat(200), 0.1)
+    for second in range(1, 7):
+        take(book, 100 + second, float(second))
+    assert trust(book, 4.0) is Trust.BEHIND
+    assert trust(book, 6.0) is Trust.STALE
 
 
 def test_a_heartbeat_of_long_ago_proves_nothing(book: Book) -> None:

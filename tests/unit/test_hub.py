@@ -169,12 +169,12 @@ def test_a_lost_connection_from_loss_to_data(bench: Bench) -> None:
     bench.hub._on_lost("conn_000", ("BTC-USD",), "reset")
     assert bench.hub.counters["lost_reset"] == 1
     assert bench.hub.get_health_summary()["trust"]["behind"] == 0  # its price is of long ago on the test's clock
-    bench.tick(7)  # the exchange's last ticker again
     bench.hub._on_delivering("conn_000")
-    bench.tick(10)
+    bench.tick(10)  # the exchange's last ticker, which it sends first
+    bench.tick(12)
     causes = [(body["cause"], body["open"]) for body in bench.hub.ledger.query()]
-    assert causes == [("disconnect", True), ("disconnect", False)]
-    assert bench.open_ids() == [8, 9]
+    assert causes == [("sequence", True), ("disconnect", True), ("disconnect", False)]
+    assert bench.open_ids() == [8, 9, 11]
 
 
 def test_a_pause_is_counted_and_noted(bench: Bench) -> None:

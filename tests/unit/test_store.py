@@ -152,11 +152,13 @@ def test_only_the_latest_gaps_come_back(path: Path, monkeypatch: pytest.MonkeyPa
     process = Process(path, "epoch-1")
     for number in range(1, 11):
         process.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (number * 10, number * 10))
+        if number != 2:
+            process.ledger.arrived("BTC-USD", number * 10, "late")
     process.store.stop(5)
     again = Process(path, "epoch-2")
-    assert [gap.id for gap in again.gaps] == [8, 9, 10]
+    assert [gap.id for gap in again.gaps] == [2, 8, 9, 10]  # what is open comes back however old it is
     again.store.stop(5)
-    assert [gap_id for gap_id, _ in rows(path)] == [6, 7, 8, 9, 10]
+    assert [gap_id for gap_id, _ in rows(path)] == [2, 6, 7, 8, 9, 10]
 
 
 # -- a disk that refuses -------------------------------------------------------------------------------

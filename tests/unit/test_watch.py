@@ -10,7 +10,7 @@ from hub.book import Book
 from hub.feed.repair import Repair
 from hub.ledger import Ledger
 from hub.model import Cause, ConnectionSnapshot, ConnectionStatus, Heartbeat, Source, Ticker
-from hub.watch import MOVE_SECONDS, PAUSE_SECONDS, RESUBSCRIBE_SECONDS, REVIEW_SECONDS, Watch
+from hub.watch import MOVE_SECONDS, PAUSE_SECONDS, RESUBSCRIBE_SECONDS, RETRY_SECONDS, REVIEW_SECONDS, Watch
 
 TIME = "2026-11-20T01:02:03Z"
 
@@ -36,11 +36,16 @@ class StubPool:
     def __init__(self, *slots: StubSlot) -> None:
         self.slots = {slot.id: slot for slot in slots}
         self.asked: list[tuple[str, str]] = []
+        self.silent: list[str] = []
         self.backlog = False  # whether something waits to be read
 
     def catching_up(self, now: float) -> bool:
         assert now > 0
         return self.backlog
+
+    def silent_products(self, now: float, after_heartbeats: float) -> list[str]:
+        assert (now > 0, after_heartbeats) == (True, 2.5)
+        return self.silent
 
     def snapshots(self) -> list[ConnectionSnapshot]:
         return [slot.snapshot() for slot in self.slots.values()]
@@ -284,10 +289,18 @@ def test_a_product_that_comes_back_starts_over(bench: Bench) -> None:
     bench.tick(7)
     bench.run(RESUBSCRIBE_SECONDS + 0.5, beats={"BTC-USD": 8}, ticks={"ETH-USD": 100})
     bench.tick(8)
-    bench.run(2, beats={"BTC-USD": 8}, ticks={"ETH-USD": 200})
+    bench.run(RETRY_SECONDS + 2, beats={"BTC-USD": 8}, ticks={"ETH-USD": 200})
     assert bench.pool.asked == [("resubscribe", "BTC-USD")]
-    bench.run(RESUBSCRIBE_SECONDS + 0.5, beats={"BTC-USD": 20}, ticks={"ETH-USD": 300})
+    bench.run(RESUBSCRIBE_SECONDS + 0.5, beats={"BTC-USD": 20}, ticks={"ETH-USD": 1000})
     assert bench.pool.asked == [("resubscribe", "BTC-USD")] * 2
+
+
+def test_the_last_ticker_that_a_subscription_brings_is_no_recovery(bench: Bench) -> None:
+    bench.tick(7)
+    bench.run(RESUBSCRIBE_SECONDS + 0.5, beats={"BTC-USD": 8}, ticks={"ETH-USD": 100})
+    bench.tick(8)  # and nothing after it
+    bench.run(MOVE_SECONDS + 0.5, beats={"BTC-USD": 20}, ticks={"ETH-USD": 300})
+    assert [what for what, _ in bench.pool.asked] == ["resubscribe", "move"]
 
 
 def test_a_connection_that_brings_no_data_for_anybody_is_replaced(bench: Bench) -> None:
@@ -346,3 +359,15 @@ def test_a_stuck_product_of_the_only_slot_is_resubscribed_now_and_then(monkeypat
     bench.run(300, beats={"BTC-USD": 9}, ticks={"ETH-USD": 100})
     resubscribed = [what for what, _ in bench.pool.asked].count("resubscribe")
     assert 2 <= resubscribed <= 20
+
+
+def test_a_silent_connection_is_doubted_until_it_speaks(bench: Bench) -> None:
+    bench.tick(7)
+    bench.pool.silent = ["BTC-USD"]
+    bench.watch.step()
+    assert [(body["previous"], body["trust"]) for body in bench.sent] == [("live", "behind")]
+    bench.pool.silent = []
+    bench.beat(7)
+    bench.now += REVIEW_SECONDS
+    bench.watch.step()
+    assert [(body["previous"], body["trust"]) for body in bench.sent][1:] == [("behind", "live")]
