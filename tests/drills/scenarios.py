@@ -332,7 +332,7 @@ SUBSCRIBING = [
     Scenario(
         "U19 left out of the ack", faults({"kind": "partial_ack", "products": ["BTC-USD", "SOL-USD"], "times": 1},
                                           {"kind": "kill", **VICTIM}),
-        fell("behind", "stale"), 2.0, check=reconnects(1, 1),
+        lost_by("eof", "reset"), 2.0, check=reconnects(1, 1),  # an outage shorter than a review sends no trust_update
     ),
     Scenario(
         "U20 list is HTML", bad_list(html=True), old_list, 8.0, hold=8.0, heal_within=15.0, victims=EVERYTHING,

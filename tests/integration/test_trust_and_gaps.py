@@ -38,6 +38,7 @@ def test_missing_trades_are_noted_fetched_and_leave_as_backfill(hub_factory: Cal
     assert gap["cause"] == "sequence"
     assert gap["last_id"] - gap["first_id"] + 1 == 7
     assert (gap["missing"], gap["healed"], gap["connection_id"]) == (0, "backfill", "conn_000")
+    eventually(lambda: len(listener.events["trade_backfill"]) >= 7)
     backfill = [tick for tick in listener.events["trade_backfill"] if tick["crypto"] == "BTC-USD"]
     assert [tick["trade_id"] for tick in backfill] == list(range(gap["first_id"], gap["last_id"] + 1))
     assert {tick["source"] for tick in backfill} == {"backfill"}
