@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from hub.hub import PriceHub
 
 SHOWN = 20  # entries of each list
-MAX_FRAME_CHARACTERS = 2_000
 
 
 def explain(hub: PriceHub, product_id: str) -> dict[str, Any]:
@@ -60,8 +59,6 @@ def _slot(hub: PriceHub, slot: Connection, product_id: str) -> dict[str, Any]:
 
 
 def _frames(slot: Connection, product_id: str) -> list[dict[str, str]]:
-    needle = f'"{product_id}"'.encode()
-    found = [(at, frame) for at, frame in list(slot.recent) if needle in frame][-SHOWN:]
     return [
-        {"time": iso_time(at), "frame": frame.decode(errors="replace")[:MAX_FRAME_CHARACTERS]} for at, frame in found
+        {"time": iso_time(at), "frame": frame.decode(errors="replace")} for at, frame in slot.recent.of(product_id)
     ]

@@ -21,7 +21,6 @@ import orjson
 from hub.book import Book, Taken
 from hub.catalogue_keeper import CatalogueKeeper
 from hub.config import PRODUCT_ID, Settings, load
-from hub.detect import health
 from hub.detect.volume import VolumeAlert, VolumeDetector
 from hub.fanout.broadcast import Fanout
 from hub.fanout.priority import UPDATE_INTERVAL_SECONDS, PriorityPairs
@@ -34,9 +33,7 @@ from hub.ledger import Gap, Ledger
 from hub.model import (
     Cause,
     ConnectionSnapshot,
-    ConnectionStatus,
     Event,
-    HealthStatus,
     Heartbeat,
     Order,
     Quote,
@@ -45,10 +42,9 @@ from hub.model import (
 )
 from hub.payload import aged_payload, iso_time, tick_payload
 from hub.store import Store
+from hub.summary import Summary
 from hub.watch import Watch
-from hub.worker import Worker
 
-HOUSEKEEPING_SECONDS = 1.0
 MAX_PRIORITY_PAIRS = 1_000
 HEARTBEATS_FRESH = 10  # heartbeats for which one proves that its product is quiet
 
@@ -75,21 +71,20 @@ class PriceHub:
         self.pool = ConnectionPool(settings, callbacks, self._on_pause)
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
         self.catalogue = CatalogueKeeper(CatalogueSource(self._rest, settings), self._take_catalogue)
-        self._store = _store(settings, self.book.last_ids)
+        self.store = _store(settings, self.book.last_ids)
         self._ids_before: dict[str, int] = {}  # product → last trade id of the process before this one
         window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
         self._volume = VolumeDetector(
             window_seconds, settings.volume_threshold, window_seconds if cooldown is None else cooldown
         )
-        self._errors = health.ErrorWindow()
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
         self._simulated = settings.simulate
-        self._was_covered = False
-        self._started_at = time.monotonic()
+        self.started_at = time.monotonic()
+        self._summary = Summary(self)
         self._started = self._stopped = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.catalogue.worker,
-            Worker("housekeeping", self._keep_house), self.pool.worker,
+            self._summary.worker, self.pool.worker,
         ]  # fmt: skip
 
     # -- life -----------------------------------------------------------------------------------------
@@ -99,13 +94,13 @@ class PriceHub:
         if self._started:
             return self
         self._started = True
-        self._started_at = time.monotonic()
-        if self._store is not None:
-            gaps, self._ids_before = self._store.load()
+        self.started_at = time.monotonic()
+        if self.store is not None:
+            gaps, self._ids_before = self.store.load()
             self.ledger.restore(gaps)
             for gap in self.ledger.open_gaps():
                 self.repair.add(gap.id, gap.product or "")
-            self._store.start()
+            self.store.start()
         self.pool.start()
         for worker in self._workers:
             if worker is not self.pool.worker:
@@ -127,8 +122,8 @@ class PriceHub:
         self.fanout.stop(left() / 2)
         for worker in self._workers:
             worker.stop(left() / 2)
-        if self._store is not None:
-            self._store.stop(left())
+        if self.store is not None:
+            self.store.stop(left())
         self._rest.close()
 
     # -- the way of a price ---------------------------------------------------------------------------
@@ -202,9 +197,9 @@ class PriceHub:
         self.watch.paused(seconds)
 
     def _on_gap(self, gaps: list[Gap]) -> None:
-        if self._store is not None:
+        if self.store is not None:
             for gap in gaps:
-                self._store.keep(gap)
+                self.store.keep(gap)
 
     def _detect(self, quote: Quote, payload: str, monotonic: float) -> None:
         alert = self._volume.trade(quote.ticker.product_id, float(quote.ticker.last_size), monotonic)
@@ -233,11 +228,6 @@ class PriceHub:
         self.pool.set_products(product_ids)
         self._volume.keep(product_ids)
 
-    def _keep_house(self) -> float:
-        self._errors.sample(time.monotonic(), *self.pool.totals())
-        self.get_health_summary()  # notes that it was healthy once, whether or not anybody asks
-        return HOUSEKEEPING_SECONDS
-
     # -- reading --------------------------------------------------------------------------------------
 
     @property
@@ -251,60 +241,16 @@ class PriceHub:
 
     def get_health_summary(self) -> dict[str, Any]:
         """Return the body of ``GET /health``."""
-        now = time.monotonic()
-        slots = self.pool.snapshots()
-        connected = sum(slot.status is ConnectionStatus.CONNECTED for slot in slots)
-        total = len(self.book.products)
-        active, ticking = self.book.activity(now)
-        messages_total, errors_total = self.pool.totals()
-        error_ratio, messages_per_second = self._errors.rates()
-        uptime = now - self._started_at
-        seen = health.HealthInput(
-            uptime, len(slots), connected, total, active, error_ratio, self.catalogue.problem, self._was_covered,
-            tuple(self.pool.without_heartbeats(now)), sum(worker.failed_lately(now) for worker in self._workers),
-        )  # fmt: skip
-        status, reasons = health.verdict(seen)
-        self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
-        return {
-            "status": status,
-            "total_connections": len(slots),
-            "connected_connections": connected,
-            "total_products": total,
-            "active_products": active,
-            "ticking_products": ticking,
-            "coverage_percentage": health.coverage_percentage(active, total),
-            "total_messages_received": messages_total,
-            "total_errors": errors_total,
-            "uptime_seconds": round(uptime, 3),
-            "price_samples": len(self.book.quotes()),
-            "last_updated": iso_time(time.time()),
-            "messages_per_second": round(messages_per_second, 1),
-            "trust": self.book.trust_counts(now),
-            "stale_after_ms": self.settings.stale_after_ms,
-            "open_gaps": self.ledger.open_count(),
-            "epoch": self.epoch,
-            "refused_frames": self.pool.refused(),
-            "counters": {
-                **self.counters,
-                "missing": self.book.missing_total(),
-                "fetched": self.repair.fetched_total,
-                "repair_failures": self.repair.failures_total,
-                "repair_refused": self.repair.refused_total,
-                "gaps_forgotten": self.ledger.forgotten_total,
-                "store_failures": self._store.failures_total if self._store else 0,
-                "store_dropped": self._store.dropped_total if self._store else 0,
-                **{f"gaps_{cause}": count for cause, count in self.ledger.totals.items()},
-            },
-            "clients": self.fanout.client_count,
-            "unknown_products": list(self.catalogue.catalogue.unknown_ids) if self.catalogue.catalogue else [],
-            "reasons": reasons,
-            "simulated": self.simulated,
-        }
+        return self._summary.body()
+
+    def failed_workers(self, now: float) -> int:
+        """Return how many of the hub's own workers met a bug lately (``now``: monotonic seconds)."""
+        return sum(worker.failed_lately(now) for worker in self._workers)
 
     def payload(self, quote: Quote, now: float | None = None) -> str:
         """Return a quote of the book as JSON text, with its trust and ages at ``now`` (monotonic)."""
         standing = self.book.standing(quote.ticker.product_id, time.monotonic() if now is None else now)
-        return aged_payload(quote.body, standing) if standing is not None else quote.body + "}"
+        return aged_payload(quote, standing) if standing is not None else quote.body + "}"
 
     def get_current_ticker(self, product_id: str) -> dict[str, Any] | None:
         """Return the latest payload of a product, None if there is none."""

@@ -8,7 +8,7 @@ product-id characters and RFC 3339 times into a ``Ticker``: none of them needs e
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 
-from hub.model import Source, Standing, Ticker, Trust
+from hub.model import Quote, Source, Standing, Ticker, Trust
 
 PERCENT_PLACES = 3
 EXACT = Context(prec=50)  # more than the 40 digits that the codec lets in
@@ -37,12 +37,15 @@ def change_24h(ticker: Ticker) -> tuple[str, str]:
     return json_number(f"{change:f}"), f"{percent:.{PERCENT_PLACES}f}"
 
 
+def shown_source(ticker: Ticker, source: Source) -> Source:
+    """Return the source that clients are told: what the simulator sent is never called the exchange's."""
+    return Source.SIMULATOR if ticker.simulated and source is Source.WS else source
+
+
 def ticker_body(ticker: Ticker, source: Source) -> str:
     """Return the ``ticker_update`` payload but for what changes with time: a JSON object's text without its end."""
     change, percent = change_24h(ticker)
     mark = ',"simulated":true' if ticker.simulated else ""
-    if ticker.simulated and source is Source.WS:
-        source = Source.SIMULATOR
     return (
         f'{{"crypto":"{ticker.product_id}","price":{json_number(ticker.price)},'
         f'"bid":{json_number(ticker.best_bid)},"ask":{json_number(ticker.best_ask)},'
@@ -50,7 +53,7 @@ def ticker_body(ticker: Ticker, source: Source) -> str:
         f'"low_24h":{json_number(ticker.low_24h)},"high_24h":{json_number(ticker.high_24h)},'
         f'"price_change_24h":{change},"price_change_percent_24h":{percent},'
         f'"last_size":{json_number(ticker.last_size)},"time":"{ticker.time}","timestamp":"{ticker.time[11:19]}",'
-        f'"sequence":{ticker.sequence},"trade_id":{ticker.trade_id},"source":"{source}"{mark}'
+        f'"sequence":{ticker.sequence},"trade_id":{ticker.trade_id},"source":"{shown_source(ticker, source)}"{mark}'
     )
 
 
@@ -59,9 +62,10 @@ def tick_payload(body: str, trust: Trust) -> str:
     return f'{body},"trust":"{trust}"}}'
 
 
-def aged_payload(body: str, standing: Standing) -> str:
-    """Return the payload of a price that stands in the book: with its trust and its ages, in milliseconds."""
+def aged_payload(quote: Quote, standing: Standing) -> str:
+    """Return the payload of a price that stands in the book: with its connection, trust and ages in milliseconds."""
+    connection = f'"{quote.connection_id}"' if quote.connection_id is not None else "null"
     return (
-        f'{body},"trust":"{standing.trust}","age_ms":{standing.age_ms},"verified_ms":{standing.verified_ms},'
-        f'"quote_age_ms":{standing.quote_age_ms}}}'
+        f'{quote.body},"connection_id":{connection},"trust":"{standing.trust}","age_ms":{standing.age_ms},'
+        f'"verified_ms":{standing.verified_ms},"quote_age_ms":{standing.quote_age_ms}}}'
     )

@@ -1,8 +1,8 @@
 """When a frame reached us, where it had to wait to be read. Pure.
 
-A hub that was suspended finds seconds of frames in its buffers. To stamp them with the time of reading would make old
-evidence look fresh. So after a stall they are aged by the exchange's own time: how much later than usual a frame is
-read tells how long it waited; never longer than the stall.
+A hub that was suspended, or is slower than its feed, finds seconds of frames in its buffers. To stamp them with the
+time of reading would make old evidence look fresh. So such frames are aged by the exchange's own time: how much later
+than usual a frame is read tells how long it waited; never longer than since the buffers were last known to be empty.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections import deque
 from datetime import datetime
 
 STALL_SECONDS = 1.0  # between two reads: a connection brings a heartbeat a second for each of its products
+BUSY_SECONDS = 0.25  # without a wait for the network: what is read has waited for us
 CAUGHT_UP_SECONDS = 0.1  # later than usual: no backlog any more
-GIVE_UP_SECONDS = 5.0  # of catching up: the exchange's clock must have moved
+GIVE_UP_SECONDS = 5.0  # without coming nearer, though the reader waits: the exchange's clock must have moved
 SAMPLES = 30  # one a second: what is usual
 
 
@@ -23,28 +24,36 @@ class Arrival:
         self._lags: deque[float] = deque(maxlen=SAMPLES)  # wall clock at reading - the exchange's time
         self._sample_at = 0.0
         self._read_at: float | None = None
-        self._stall: tuple[float, float] | None = None  # from when to when nothing was read
+        self._empty_at: float | None = None  # when nothing waited, while something does
+        self._least = (0.0, 0.0)  # the least lateness since then, and when that was
 
     @property
     def catching_up(self) -> bool:
         """Whether what is read waited in buffers."""
-        return self._stall is not None
+        return self._empty_at is not None
 
-    def stamp(self, exchange_time: str, wall: float, now: float) -> float:
-        """Return when a frame arrived (monotonic), that was read at ``now`` and ``wall`` and carries this time."""
+    def stamp(self, exchange_time: str, wall: float, now: float, waited_until: float) -> float:
+        """Return when a frame arrived (monotonic), that was read at ``now`` and ``wall`` and carries this time.
+
+        ``waited_until``: when reading last had to wait for the network (monotonic).
+        """
         before, self._read_at = self._read_at, now
+        busy = now - waited_until > BUSY_SECONDS
         if before is not None and now - before > STALL_SECONDS:
-            self._stall = (before, now)
-        if self._stall is None and now < self._sample_at:
+            self._empty_at, self._least = before, (float("inf"), now)
+        elif busy and self._empty_at is None and self._lags:
+            self._empty_at, self._least = waited_until, (float("inf"), now)
+        if self._empty_at is None and now < self._sample_at:
             return now
         lag = wall - datetime.fromisoformat(exchange_time).timestamp()
-        if self._stall is None:
+        if self._empty_at is None:
             self._sample_at = now + 1.0
             self._lags.append(lag)
             return now
-        began, ended = self._stall
-        late = lag - min(self._lags) if self._lags else now - began
-        if late < CAUGHT_UP_SECONDS or now - ended > GIVE_UP_SECONDS:
-            self._stall = None
+        late = lag - min(self._lags) if self._lags else now - self._empty_at
+        if late < self._least[0]:
+            self._least = (late, now)
+        if late < CAUGHT_UP_SECONDS or (not busy and now - self._least[1] > GIVE_UP_SECONDS):
+            self._empty_at = None
             return now
-        return max(began, now - late)
+        return max(self._empty_at, now - late)

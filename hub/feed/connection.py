@@ -23,6 +23,7 @@ from hub.feed import policy, watchdog
 from hub.feed.arrival import STALL_SECONDS, Arrival
 from hub.feed.backoff import Backoff
 from hub.feed.dialects import Dialect
+from hub.feed.recent import RecentFrames
 from hub.feed.subscriber import SetAside, Subscriber
 from hub.feed.transport import Transport, TransportError
 from hub.logs import Cooldown
@@ -35,14 +36,13 @@ from hub.model import (
     Heartbeat,
     Ignored,
     Subscriptions,
+    Ticker,
 )
 
 FAILED_AFTER = 5
 YIELD_FRAMES = 100  # a reader whose socket always has data would starve every other green thread
 YIELD_SECONDS = 0.005
 RATE_SECONDS = 2.0
-RECENT_FRAMES = 200  # kept for whoever asks why …
-KEPT_FRAME_BYTES = 2_000  # … of each, so much
 SUBSCRIBE_CHECK_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,8 @@ class Connection:
         self._subscribe_at = 0.0  # when to look for the next request
         self._heard = False  # whether this socket has brought data
         self._arrival = Arrival()
-        self.recent: deque[tuple[float, bytes]] = deque(maxlen=RECENT_FRAMES)
+        self._waited_until = 0.0  # when reading last had to wait for the network
+        self.recent = RecentFrames()
         self._transport: Transport | None = None
         self._generation = 0
         self._status = ConnectionStatus.DISCONNECTED
@@ -97,6 +98,7 @@ class Connection:
         self._heartbeat_at: float | None = None
         self._last_cause: str | None = None
         self._interrupted: str | None = None
+        self._parting: str | None = None  # why the exchange will close this socket, in its own words
         self._reconnects = 0
         self._rate = 0.0
         self._rate_from = (time.monotonic(), 0)  # when, and how many messages there were then
@@ -109,6 +111,7 @@ class Connection:
     def want(self, product_ids: Sequence[str]) -> None:
         """Set the products that this slot must deliver; an open socket follows at its next frame."""
         self._wanted = wanted = tuple(product_ids)
+        self.recent.keep(wanted)
         self._command(lambda: self._subscriber.want(wanted))
 
     def refresh(self, product_id: str) -> None:
@@ -221,7 +224,7 @@ class Connection:
             self._hold_socket(generation)
             cause = self._interrupted or "stopped"
         except TransportError as error:
-            cause, retry_after = self._interrupted or error.cause, error.retry_after_seconds
+            cause, retry_after = self._interrupted or self._parting or error.cause, error.retry_after_seconds
             if cause != "stopped":
                 _warn.warning(cause, "lost connection=%s cause=%s detail=%s", self.id, cause, error)
         except Exception:
@@ -262,6 +265,7 @@ class Connection:
             return
         self._opened_at = time.monotonic()
         self._heard = False
+        self._parting = None
         self._arrival = Arrival()
         self._subscriber.opened()
         self._subscribe(transport, self._opened_at)
@@ -273,12 +277,13 @@ class Connection:
             if generation != self._generation:
                 return
             now = time.monotonic()
+            self._waited_until = transport.waited_until
             self._take(frame, now)
             if now >= self._subscribe_at:
                 self._subscribe(transport, now)
             frames += 1
-            if transport.waited_until > busy_since:
-                frames, busy_since = 0, transport.waited_until
+            if self._waited_until > busy_since:
+                frames, busy_since = 0, self._waited_until
             if frames >= YIELD_FRAMES or now - busy_since > YIELD_SECONDS:
                 time.sleep(0)
                 frames, busy_since = 0, time.monotonic()
@@ -304,34 +309,48 @@ class Connection:
         wall = time.time()
         self.total_messages += 1
         self._last_message = wall
-        self.recent.append((wall, frame[:KEPT_FRAME_BYTES]))
         try:
             for event in self._dialect.decode(frame):
-                if isinstance(event, ExchangeError):
-                    if event.message == self._dialect.subscribe_error:
-                        self._subscriber.refused(event.reason, now)
-                        self._subscribe_at = 0.0
-                    self._count("exchange_error", f"{event.message}: {event.reason}")
-                elif isinstance(event, Ignored):
-                    self.refused[f"ignored_{event.label}"] += 1
-                elif isinstance(event, Subscriptions):
-                    self._last_frame_at = now
-                    self._subscriber.acknowledged(event, now)
-                    self._subscribe_at = 0.0
+                if type(event) is Ticker:
+                    self.recent.ticker(event.product_id, wall, frame)
+                    self._pass_on(event, wall, now)
+                elif type(event) is Heartbeat:
+                    self.recent.heartbeat(event.product_id, wall, frame)
+                    self._last_heartbeat, self._heartbeat_at = wall, now
+                    self._pass_on(event, wall, now)
                 else:
-                    self._last_frame_at = now
-                    if type(event) is Heartbeat:
-                        self._last_heartbeat, self._heartbeat_at = wall, now
-                    arrived = self._arrival.stamp(event.time, wall, now)
-                    self._callbacks.event(self.id, event, wall, arrived)
-                    if not self._heard:
-                        self._heard = True
-                        self._callbacks.delivering(self.id)
+                    self.recent.other(wall, frame)
+                    self._take_control(event, now)
         except FrameRefused as error:
+            self.recent.other(wall, frame)
             self._count(error.reason, error.detail)
         except Exception:
             self.error_count += 1
             log.exception("bug in what a frame set off, connection=%s", self.id)
+
+    def _pass_on(self, event: Ticker | Heartbeat, wall: float, now: float) -> None:
+        self._last_frame_at = now
+        arrived = self._arrival.stamp(event.time, wall, now, self._waited_until)
+        self._callbacks.event(self.id, event, wall, arrived)
+        if not self._heard:
+            self._heard = True
+            self._callbacks.delivering(self.id)
+
+    def _take_control(self, event: Event, now: float) -> None:
+        """Take what the exchange says of the connection itself."""
+        if isinstance(event, ExchangeError):
+            if event.message == self._dialect.subscribe_error:
+                self._subscriber.refused(event.reason, now)
+                self._subscribe_at = 0.0
+            elif self._dialect.slow_consumer_error in f"{event.message} {event.reason}":
+                self._parting = "slow_consumer"
+            self._count("exchange_error", f"{event.message}: {event.reason}")
+        elif isinstance(event, Subscriptions):
+            self._last_frame_at = now
+            self._subscriber.acknowledged(event, now)
+            self._subscribe_at = 0.0
+        elif isinstance(event, Ignored):
+            self.refused[f"ignored_{event.label}"] += 1
 
     def _count(self, reason: str, detail: str) -> None:
         self.error_count += 1

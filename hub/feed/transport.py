@@ -40,7 +40,7 @@ class _BufferedSocket:
         self._sock = sock
         self._data = b""
         self._at = 0
-        self.waited_until = 0.0
+        self.waited_until = time.monotonic()
 
     def recv(self, size: int) -> bytes:
         if self._at >= len(self._data):

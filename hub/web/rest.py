@@ -16,7 +16,7 @@ from hub.config import PRODUCT_ID
 from hub.explain import explain as explanation
 from hub.hub import PriceHub
 from hub.model import ConnectionStatus, HealthStatus, Quote, Standing
-from hub.payload import iso_time, json_number
+from hub.payload import iso_time, json_number, shown_source
 from hub.web.guard import MAX_BODY_BYTES, error_response, json_response
 
 DEFAULT_LIMIT = 50
@@ -94,7 +94,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
             "time": ticker.time,
             "trade_id": ticker.trade_id,
             "connection_id": quote.connection_id,
-            "source": orjson.loads(quote.body + "}")["source"],
+            "source": shown_source(ticker, quote.source),
             **_trust(standing),
             "reason": standing.reason,
             "stale_after_ms": hub.settings.stale_after_ms,
@@ -226,6 +226,8 @@ def _price_entry(hub: PriceHub, quote: Quote, now: float) -> dict[str, Any]:
         "price": _number(quote.ticker.price),
         "last_updated": iso_time(quote.received_at),
         "volume_24h": _number(quote.ticker.volume_24h),
+        "source": shown_source(quote.ticker, quote.source),
+        "connection_id": quote.connection_id,
         **(_trust(standing) if standing is not None else {}),
     }
     return {**entry, "simulated": True} if quote.ticker.simulated else entry

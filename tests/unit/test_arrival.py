@@ -9,6 +9,11 @@ from hub.feed.arrival import Arrival
 WALL = 1_800_000_000.0
 
 
+def stamp(arrival: Arrival, time: str, wall: float, now: float) -> float:
+    """Stamp a frame that the reader waited for."""
+    return arrival.stamp(time, wall, now, now)
+
+
 def text(seconds: float) -> str:
     return datetime.fromtimestamp(WALL + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -19,38 +24,61 @@ def arrival() -> Arrival:
     made = Arrival()
     for step in range(20):
         at = step / 2
-        assert made.stamp(text(at - 0.05), WALL + at, 100.0 + at) == 100.0 + at
+        assert stamp(made, text(at - 0.05), WALL + at, 100.0 + at) == 100.0 + at
     return made
 
 
 def test_a_backlog_is_as_old_as_the_exchange_says(arrival: Arrival) -> None:
     # nothing was read from 9.5 to 19.5; then all that waited is read at once
     for sent in (9.9, 12.0, 15.5, 19.0):
-        stamped = arrival.stamp(text(sent - 0.05), WALL + 19.5, 119.5)
+        stamped = stamp(arrival, text(sent - 0.05), WALL + 19.5, 119.5)
         assert stamped == pytest.approx(100.0 + sent, abs=0.01)
-    assert arrival.stamp(text(19.44), WALL + 19.5, 119.5) == 119.5  # caught up
-    assert arrival.stamp(text(10.0), WALL + 19.6, 119.6) == 119.6  # late, but no backlog any more
+    assert stamp(arrival, text(19.44), WALL + 19.5, 119.5) == 119.5  # caught up
+    assert stamp(arrival, text(10.0), WALL + 19.6, 119.6) == 119.6  # late, but no backlog any more
 
 
 def test_a_frame_never_waited_longer_than_the_stall(arrival: Arrival) -> None:
-    assert arrival.stamp(text(-500.0), WALL + 19.5, 119.5) == 109.5  # a last ticker sent again, or a clock that moved
+    assert stamp(arrival, text(-500.0), WALL + 19.5, 119.5) == 109.5  # a last ticker sent again, or a clock that moved
 
 
 def test_catching_up_ends_in_any_case(arrival: Arrival) -> None:
     clock_moved = -300.0
-    assert arrival.stamp(text(19.5 + clock_moved), WALL + 19.5, 119.5) == 109.5
+    assert stamp(arrival, text(19.5 + clock_moved), WALL + 19.5, 119.5) == 109.5
     for step in range(1, 11):
         at = 19.5 + step * 0.6
-        stamped = arrival.stamp(text(at + clock_moved), WALL + at, 100.0 + at)
+        stamped = stamp(arrival, text(at + clock_moved), WALL + at, 100.0 + at)
         assert stamped in (109.5, 100.0 + at)
     assert stamped == 100.0 + at
 
 
 def test_a_clock_ahead_of_ours_changes_nothing(arrival: Arrival) -> None:
-    assert arrival.stamp(text(300.0), WALL + 19.5, 119.5) == 119.5
+    assert stamp(arrival, text(300.0), WALL + 19.5, 119.5) == 119.5
 
 
 def test_without_anything_to_compare_with_the_stall_counts_whole() -> None:
     arrival = Arrival()
     arrival._read_at = 100.0
-    assert arrival.stamp(text(0.0), WALL + 5.0, 105.0) == 100.0
+    assert stamp(arrival, text(0.0), WALL + 5.0, 105.0) == 100.0
+
+
+def test_a_hub_slower_than_its_feed_does_not_make_old_evidence_fresh(arrival: Arrival) -> None:
+    # the last wait was at 9.5; since then the reader is never idle, and falls behind by half of the time
+    for step in range(1, 400):
+        at, sent = 9.5 + step * 0.05, 9.5 + step * 0.025
+        stamped = arrival.stamp(text(sent - 0.05), WALL + at, 100.0 + at, 109.5)
+        assert stamped == pytest.approx(100.0 + sent if at - 9.5 > 0.3 else 100.0 + at, abs=0.11), step
+    assert stamp(arrival, text(at), WALL + at + 0.05, 100.0 + at + 0.05) == 100.0 + at + 0.05
+    assert not arrival.catching_up
+
+
+def test_a_reader_that_never_waits_but_is_not_late_is_stamped_fresh(arrival: Arrival) -> None:
+    for step in range(1, 200):
+        at = 9.5 + step * 0.05
+        assert arrival.stamp(text(at - 0.05), WALL + at, 100.0 + at, 109.5) == pytest.approx(100.0 + at, abs=0.001)
+
+
+def test_a_long_backlog_is_not_given_up_while_it_shrinks(arrival: Arrival) -> None:
+    # 60 s of backlog, read in 20 s, with waits for the network in between
+    for step in range(200):
+        at, sent = 69.5 + step * 0.1, 9.5 + step * 0.35
+        assert stamp(arrival, text(sent - 0.05), WALL + at, 100.0 + at) == pytest.approx(100.0 + sent, abs=0.11)

@@ -190,7 +190,7 @@ def test_the_summary_has_every_field_of_the_contract(hub: PriceHub) -> None:
 
 
 def test_the_summary_counts_prices_ticks_and_quiet_products(hub: PriceHub) -> None:
-    now = hub._started_at
+    now = hub.started_at
     hub.book.set_products(["BTC-USD", "ETH-USD", "SOL-USD", "ADA-USD"])
     hub.book.apply(Ticker("BTC-USD", "1", 7, "2026-11-20T01:02:03Z"), Source.WS, "conn_000", 0.0, now)
     hub.book.apply(Ticker("ETH-USD", "1", 9, "2026-11-20T01:02:03Z"), Source.WS, "conn_000", 0.0, now - 500.0)

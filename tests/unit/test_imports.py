@@ -105,6 +105,7 @@ ALLOWED = {
     },
     "hub.catalogue_keeper": {"hub.feed.backoff", "hub.feed.catalogue", "hub.payload", "hub.worker"},
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
+    "hub.summary": {"hub.detect", "hub.detect.health", "hub.hub", "hub.model", "hub.payload", "hub.worker"},
     "hub.worker": set(),
     "hub.logs": set(),
     "hub.config": set(),
@@ -121,13 +122,14 @@ def test_the_book_is_told_the_time_and_opens_nothing() -> None:
     assert within(MODULES["hub.book"], *IMPURE) == {"threading"}  # for its lock
 
 
-def test_to_explain_needs_the_hub_for_its_types_alone() -> None:
+@pytest.mark.parametrize("name", ["explain", "summary"])
+def test_to_tell_of_the_hub_needs_it_for_its_types_alone(name: str) -> None:
     (guarded,) = [
-        node for node in ast.parse((ROOT / "hub" / "explain.py").read_text()).body
+        node for node in ast.parse((ROOT / "hub" / f"{name}.py").read_text()).body
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     ]  # fmt: skip
     names = set(imports(guarded, "hub"))
-    assert names == within(MODULES["hub.explain"], "hub.hub", "hub.feed")
+    assert names == within(MODULES[f"hub.{name}"], "hub.hub", "hub.feed")
 
 
 @pytest.mark.parametrize("module", [*room("fanout"), *room("detect")])
@@ -138,7 +140,7 @@ def test_fanout_and_detect_do_not_know_each_other_or_the_web(module: str) -> Non
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_the_web_and_the_server_know_the_composition_root(module: str) -> None:
-    if module in ("hub.hub", "hub.server", "hub.explain") or module.startswith("hub.web"):
+    if module in ("hub.hub", "hub.server", "hub.explain", "hub.summary") or module.startswith("hub.web"):
         return
     if module == "hub":  # on first use of the name, as another test shows
         assert of_hub(module) == {"hub.hub"}
@@ -156,7 +158,7 @@ def test_eventlet_is_named_in_one_module(module: str) -> None:
 @pytest.mark.parametrize("module", room("simulator"))
 def test_the_simulator_is_an_exchange_and_no_part_of_the_hub(module: str) -> None:
     rooms = ("hub.book", "hub.feed", "hub.fanout", "hub.detect", "hub.web", "hub.hub", "hub.server", "hub.config",
-             "hub.ledger", "hub.store", "hub.watch", "hub.explain", "hub.catalogue_keeper")  # fmt: skip
+             "hub.ledger", "hub.store", "hub.watch", "hub.explain", "hub.summary", "hub.catalogue_keeper")  # fmt: skip
     assert not within(of_hub(module), *rooms)
 
 

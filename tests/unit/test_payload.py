@@ -7,7 +7,7 @@ from decimal import Decimal
 import orjson
 import pytest
 
-from hub.model import Source, Standing, Ticker, Trust
+from hub.model import Quote, Source, Standing, Ticker, Trust
 from hub.payload import aged_payload, change_24h, iso_time, json_number, tick_payload, ticker_body
 
 EXAMPLE = Ticker(
@@ -44,12 +44,20 @@ def test_the_trust_costs_a_tick_a_few_tens_of_bytes() -> None:
 
 @pytest.mark.parametrize("source", [*Source])
 def test_a_standing_price_carries_its_ages_in_milliseconds(source: Source) -> None:
-    text = aged_payload(ticker_body(EXAMPLE, source), Standing(Trust.QUIET, "no trades", 61_000, 250, 60_500))
-    body = json.loads(text)
+    quote = Quote(EXAMPLE, 1_000.5, 50.25, "conn_003", source, ticker_body(EXAMPLE, source))
+    body = json.loads(aged_payload(quote, Standing(Trust.QUIET, "no trades", 61_000, 250, 60_500)))
     assert {name: body[name] for name in CONTRACT} == CONTRACT
-    added = {"trust": "quiet", "age_ms": 61_000, "verified_ms": 250, "quote_age_ms": 60_500, "source": source.value}
+    added = {
+        "trust": "quiet", "age_ms": 61_000, "verified_ms": 250, "quote_age_ms": 60_500, "source": source.value,
+        "connection_id": "conn_003",
+    }  # fmt: skip
     assert {name: body[name] for name in added} == added
     assert all(type(body[name]) is int for name in ("age_ms", "verified_ms", "quote_age_ms"))
+
+
+def test_a_fetched_price_has_no_connection() -> None:
+    quote = Quote(EXAMPLE, 1_000.5, 50.25, None, Source.BACKFILL, ticker_body(EXAMPLE, Source.BACKFILL))
+    assert json.loads(aged_payload(quote, Standing(Trust.LIVE, "", 1, 1, 1)))["connection_id"] is None
 
 
 def test_the_simulator_names_itself_as_the_source_of_what_it_sends() -> None:

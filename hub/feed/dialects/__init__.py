@@ -19,6 +19,7 @@ class Dialect(Protocol):
     name: str
     max_frame_bytes: int
     subscribe_error: str  # the message of the error that answers a refused subscription
+    slow_consumer_error: str  # what the exchange says before it closes because we read too slowly
 
     def decode(self, frame: bytes) -> tuple[Event, ...]:
         """Return the events of one frame; raises ``FrameRefused`` where the frame must not be believed."""

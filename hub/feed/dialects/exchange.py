@@ -50,6 +50,7 @@ class ExchangeDialect:
     name = "exchange"
     max_frame_bytes = MAX_FRAME_BYTES
     subscribe_error = "Failed to subscribe"
+    slow_consumer_error = "ErrSlowConsume"
 
     def decode(self, frame: bytes) -> tuple[Event, ...]:
         """Return the events of one frame (here always one); raises ``FrameRefused``."""

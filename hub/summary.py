@@ -1,0 +1,84 @@
+"""What the hub says of itself in one answer: the body of ``GET /health``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from hub.detect import health
+from hub.model import ConnectionStatus, HealthStatus
+from hub.payload import iso_time
+from hub.worker import Worker
+
+if TYPE_CHECKING:
+    from hub.hub import PriceHub
+
+SAMPLE_SECONDS = 1.0
+
+
+class Summary:
+    """Owner of what a verdict needs to remember: the errors of the last minute, whether all was well once."""
+
+    def __init__(self, hub: PriceHub) -> None:
+        self._hub = hub
+        self._errors = health.ErrorWindow()
+        self._was_covered = False
+        self.worker = Worker("summary", self._sample)
+
+    def _sample(self) -> float:
+        self._errors.sample(time.monotonic(), *self._hub.pool.totals())
+        self.body()  # notes that it was healthy once, whether or not anybody asks
+        return SAMPLE_SECONDS
+
+    def body(self) -> dict[str, Any]:
+        """Return the body of ``GET /health``; each of its fields is described in docs/protocol.md."""
+        hub, now = self._hub, time.monotonic()
+        slots = hub.pool.snapshots()
+        connected = sum(slot.status is ConnectionStatus.CONNECTED for slot in slots)
+        total = len(hub.book.products)
+        active, ticking = hub.book.activity(now)
+        messages_total, errors_total = hub.pool.totals()
+        error_ratio, messages_per_second = self._errors.rates()
+        uptime = now - hub.started_at
+        seen = health.HealthInput(
+            uptime, len(slots), connected, total, active, error_ratio, hub.catalogue.problem, self._was_covered,
+            tuple(hub.pool.without_heartbeats(now)), hub.failed_workers(now),
+        )  # fmt: skip
+        status, reasons = health.verdict(seen)
+        self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
+        catalogue = hub.catalogue.catalogue
+        return {
+            "status": status,
+            "total_connections": len(slots),
+            "connected_connections": connected,
+            "total_products": total,
+            "active_products": active,
+            "ticking_products": ticking,
+            "coverage_percentage": health.coverage_percentage(active, total),
+            "total_messages_received": messages_total,
+            "total_errors": errors_total,
+            "uptime_seconds": round(uptime, 3),
+            "price_samples": len(hub.book.quotes()),
+            "last_updated": iso_time(time.time()),
+            "messages_per_second": round(messages_per_second, 1),
+            "trust": hub.book.trust_counts(now),
+            "stale_after_ms": hub.settings.stale_after_ms,
+            "open_gaps": hub.ledger.open_count(),
+            "epoch": hub.epoch,
+            "refused_frames": hub.pool.refused(),
+            "counters": {
+                **hub.counters,
+                "missing": hub.book.missing_total(),
+                "fetched": hub.repair.fetched_total,
+                "repair_failures": hub.repair.failures_total,
+                "repair_refused": hub.repair.refused_total,
+                "gaps_forgotten": hub.ledger.forgotten_total,
+                "store_failures": hub.store.failures_total if hub.store else 0,
+                "store_dropped": hub.store.dropped_total if hub.store else 0,
+                **{f"gaps_{cause}": count for cause, count in hub.ledger.totals.items()},
+            },
+            "clients": hub.fanout.client_count,
+            "unknown_products": list(catalogue.unknown_ids) if catalogue else [],
+            "reasons": reasons,
+            "simulated": hub.simulated,
+        }

@@ -1,0 +1,32 @@
+"""Which frames are kept for whoever asks why."""
+
+from hub.feed.recent import HEARTBEATS, KEPT_FRAME_BYTES, OTHERS, TICKERS, RecentFrames
+
+
+def test_a_busy_product_crowds_out_no_other() -> None:
+    recent = RecentFrames()
+    recent.keep(["BTC-USD", "ICP-USD"])
+    recent.ticker("ICP-USD", 1.0, b"the last ticker")
+    for second in range(100):
+        recent.ticker("BTC-USD", 2.0 + second, b"another")
+        recent.heartbeat("ICP-USD", 2.0 + second, b"beat %d" % second)
+        recent.other(2.5 + second, b"x" * 5_000)
+    frames = [frame for _, frame in recent.of("ICP-USD")]
+    assert frames[0] == b"the last ticker"
+    assert [frame for frame in frames if frame.startswith(b"beat")] == [b"beat 96", b"beat 97", b"beat 98", b"beat 99"]
+    assert len(recent.of("BTC-USD")) == TICKERS + OTHERS
+    assert len(frames) == 1 + HEARTBEATS + OTHERS
+    assert max(map(len, frames)) == KEPT_FRAME_BYTES
+    assert recent.of("ICP-USD") == sorted(recent.of("ICP-USD"))
+
+
+def test_what_nobody_wants_is_not_kept() -> None:
+    recent = RecentFrames()
+    recent.keep(["BTC-USD"])
+    for number in range(1_000):
+        recent.ticker(f"X{number}-USD", 1.0, b"strange")
+    recent.ticker("BTC-USD", 1.0, b"mine")
+    recent.keep(["ETH-USD"])
+    recent.keep(["BTC-USD"])
+    assert recent.of("BTC-USD") == []
+    assert recent.of("X1-USD") == []
