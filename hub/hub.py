@@ -45,6 +45,7 @@ from hub.model import (
 )
 from hub.payload import aged_payload, iso_time, tick_payload
 from hub.store import Store
+from hub.trust import by_catalogue
 from hub.watch import Watch
 from hub.worker import Worker
 
@@ -74,7 +75,9 @@ class PriceHub:
         callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering)
         self.pool = ConnectionPool(settings, callbacks, self._on_pause)
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
-        self.catalogue = CatalogueKeeper(CatalogueSource(self._rest, settings), self._take_catalogue)
+        self.catalogue = CatalogueKeeper(
+            CatalogueSource(self._rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
+        )
         self._store = _store(settings, self.book.last_ids)
         self._ids_before: dict[str, int] = {}  # product → last trade id of the process before this one
         window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
@@ -228,10 +231,14 @@ class PriceHub:
         self._publish(event, orjson.dumps(payload).decode())
 
     def _take_catalogue(self, catalogue: Catalogue) -> None:
-        product_ids = [product.id for product in catalogue.products]
-        self.book.set_products(product_ids)
-        self.pool.set_products(product_ids)
-        self._volume.keep(product_ids)
+        verdicts = {product.id: found for product in catalogue.products if (found := by_catalogue(product))}
+        product_ids = tuple(product.id for product in catalogue.products)
+        if product_ids != self.book.products:
+            self.book.set_products(product_ids)
+            self.pool.set_products(product_ids)
+            self._volume.keep(product_ids)
+        self.book.set_catalogue(verdicts)
+        self.pool.set_idle(verdicts)
 
     def _keep_house(self) -> float:
         self._errors.sample(time.monotonic(), *self.pool.totals())
@@ -255,13 +262,14 @@ class PriceHub:
         slots = self.pool.snapshots()
         connected = sum(slot.status is ConnectionStatus.CONNECTED for slot in slots)
         total = len(self.book.products)
-        active, ticking = self.book.activity(now)
+        active, ticking, excused = self.book.activity(now)
         messages_total, errors_total = self.pool.totals()
         error_ratio, messages_per_second = self._errors.rates()
         uptime = now - self._started_at
         seen = health.HealthInput(
             uptime, len(slots), connected, total, active, error_ratio, self.catalogue.problem, self._was_covered,
             tuple(self.pool.without_heartbeats(now)), sum(worker.failed_lately(now) for worker in self._workers),
+            excused,
         )  # fmt: skip
         status, reasons = health.verdict(seen)
         self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
@@ -272,7 +280,7 @@ class PriceHub:
             "total_products": total,
             "active_products": active,
             "ticking_products": ticking,
-            "coverage_percentage": health.coverage_percentage(active, total),
+            "coverage_percentage": health.coverage_percentage(active, total, excused),
             "total_messages_received": messages_total,
             "total_errors": errors_total,
             "uptime_seconds": round(uptime, 3),
