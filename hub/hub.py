@@ -152,8 +152,8 @@ class PriceHub:
         missed = self.ledger.has_open(product_id) and self.ledger.arrived(
             product_id, ticker.trade_id, "backfill" if source is Source.BACKFILL else "late"
         )
-        if order is Order.DUPLICATE and missed:  # longer ago than the book remembers, but the ledger does
-            order = Order.LATE
+        if order is Order.FORGOTTEN:  # of later ids the book alone tells: their gap may not be noted yet
+            order = Order.LATE if missed else Order.DUPLICATE
         self.counters[order.value] += 1
         if order is Order.DUPLICATE:
             if source is Source.WS:

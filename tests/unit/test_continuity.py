@@ -110,7 +110,9 @@ def test_only_so_many_holes_are_remembered_and_the_oldest_is_given_up() -> None:
     orders = [order_of(continuity, item) for item in holes]
     kept = orders.count(Order.LATE)
     assert kept == MAX_HOLES
-    assert orders == [Order.DUPLICATE] * (len(holes) - kept) + [Order.LATE] * kept
+    assert orders == [Order.FORGOTTEN] * (len(holes) - kept) + [Order.LATE] * kept
+    assert order_of(continuity, ids[1]) is Order.FORGOTTEN  # seen, but that is longer ago than can be told
+    assert order_of(continuity, holes[-1]) is Order.DUPLICATE
     assert continuity.missing_total() == len(holes) - kept  # what was given up stays missing
 
 

@@ -111,6 +111,21 @@ def test_more_holes_than_are_remembered_heal_all_the_same(bench: Bench) -> None:
     assert sorted(bench.ids("trade_backfill")) == missing
 
 
+def test_a_late_tick_that_overtakes_the_noting_of_its_gap_leaves_once(bench: Bench) -> None:
+    def overtaken(payload: dict[str, Any]) -> None:  # by a late frame of another thread, before the jump is noted
+        if payload["trade_id"] == 11:
+            bench.tick(9)
+
+    bench.hub.on("ticker_update", overtaken)
+    bench.tick(7, 11)
+    assert bench.ids("trade_backfill") == [9]
+    bench.fetch(8, 9, 10)
+    bench.tick(9)
+    assert bench.ids("trade_backfill") == [9, 8, 10]
+    assert bench.open_ids() == []
+    assert bench.hub.counters == {"new": 2, "late": 3, "duplicate": 2}
+
+
 def test_a_product_that_is_not_watched_is_counted_and_leaves_nowhere(bench: Bench) -> None:
     bench.tick(7, product_id="XRP-USD")
     assert bench.sent == []
