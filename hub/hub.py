@@ -227,6 +227,7 @@ class PriceHub:
         self.book.set_products(product_ids)
         self.pool.set_products(product_ids)
         self._volume.keep(product_ids)
+        self.watch.keep(set(product_ids))
 
     # -- reading --------------------------------------------------------------------------------------
 

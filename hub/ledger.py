@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,8 @@ MAX_ENTRIES = 10_000  # past it the oldest closed entry is forgotten, then the o
 class Gap:
     """One interval: of a product (ids ``first_id`` to ``last_id``) or of a connection (no ids).
 
-    ``missing`` are the ids that did not come yet; the gap is open while there are any, or until it is closed.
+    ``missing`` are the ids that did not come yet; the gap is open while there are any, or until it is closed. One that
+    is closed and has some says that they never came: its product was not watched any more.
     """
 
     id: int
@@ -117,6 +118,17 @@ class Ledger:
                 gap.duration_ms = int(seconds * 1000)
                 gap.opened_at = time.time() - seconds
         self._changed([gap])
+
+    def keep(self, products: Collection[str]) -> None:
+        """Close the gaps of all other products: they are not watched, so what is missing of them is owed to nobody.
+
+        It stays missing: such a gap is closed with its ``missing`` as they were.
+        """
+        with self._lock:
+            ended = [gap for product, gaps in self._open_of.items() if product not in products for gap in gaps]
+            for gap in ended:
+                self._close(gap, "not watched")
+        self._changed(ended)
 
     def has_open(self, product: str) -> bool:
         """Tell whether a product has an open gap (cheap: asked for every tick)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import orjson
 
@@ -79,9 +79,17 @@ class Watch:
 
     def delivering(self, connection_id: str) -> None:
         """Note that a connection brings data again."""
+        self._end_offline(connection_id, "reconnected")
+
+    def _end_offline(self, connection_id: str, healed: str) -> None:
         gap = self._offline.pop(connection_id, None)
         if gap is not None:
-            self._ledger.close(gap, "reconnected")
+            self._ledger.close(gap, healed)
+
+    def keep(self, product_ids: Collection[str]) -> None:
+        """Note which products are watched from now on; the others are owed nothing."""
+        self._ledger.keep(product_ids)
+        self._returning.intersection_update(product_ids)
 
     def paused(self, seconds: float) -> None:
         """Note that the hub itself stood still: what came meanwhile waited in buffers, and is read now."""
@@ -107,6 +115,8 @@ class Watch:
             self._retried_at = now
             for gap in self._ledger.open_gaps():
                 self._repair.add(gap.id, gap.product or "")
+        for connection_id in self._offline.keys() - {slot.connection_id for slot in self._pool.snapshots()}:
+            self._end_offline(connection_id, "retired")
         self._treat([item for item in late if item.undelivered_since is not None], now)
         return REVIEW_SECONDS
 

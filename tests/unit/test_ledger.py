@@ -135,6 +135,19 @@ def test_the_missing_ids_of_a_gap_are_a_copy(ledger: Ledger) -> None:
     assert ledger.missing_of(4711) == []
 
 
+def test_gaps_of_products_that_are_not_watched_end_unhealed(ledger: Ledger, changes: Changes) -> None:
+    (gone,) = ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 12))
+    ledger.arrived("BTC-USD", 10, "late")
+    (kept,) = ledger.open_ids("ETH-USD", None, Cause.SEQUENCE, (5, 5))
+    ledger.keep({"ETH-USD", "ADA-USD"})
+    assert changes.seen[-1] == (gone.id, False)
+    assert not ledger.has_open("BTC-USD")
+    (body,) = ledger.query(is_open=False)
+    assert (body["healed"], body["missing"], body["missing_ranges"]) == ("not watched", 4, [[8, 9], [11, 12]])
+    assert [body["id"] for body in ledger.query(is_open=True)] == [kept.id]
+    assert not ledger.arrived("BTC-USD", 8, "late")
+
+
 # -- of a connection -----------------------------------------------------------------------------------
 
 

@@ -220,6 +220,38 @@ def test_a_lost_connection_is_noted_once_and_its_products_are_behind(bench: Benc
     assert bench.ledger.open_count() == 1
 
 
+def test_a_connection_that_is_retired_while_it_is_lost_is_missed_no_more(bench: Bench) -> None:
+    bench.watch.lost("conn_000", ("BTC-USD", "ETH-USD"), "reset")
+    bench.watch.lost("conn_001", ("ADA-USD", "SOL-USD"), "reset")
+    bench.run(1)
+    assert bench.ledger.open_count() == 2
+    del bench.pool.slots["conn_001"]
+    bench.run(REVIEW_SECONDS)
+    ended = [(body["connection_id"], body["healed"]) for body in bench.ledger.query(is_open=False)]
+    assert ended == [("conn_001", "retired")]
+    bench.watch.delivering("conn_000")
+    assert bench.ledger.open_count() == 0
+
+
+def test_products_that_are_not_watched_any_more_are_owed_nothing(bench: Bench) -> None:
+    for product_id in bench.book.products:
+        bench.tick(7, product_id)
+    bench.watch.lost("conn_000", ("BTC-USD", "ETH-USD"), "reset")
+    bench.watch.jumped("BTC-USD", "conn_000", (8, 9))
+    bench.watch.jumped("ETH-USD", "conn_000", (8, 9))
+    bench.run(RESUBSCRIBE_SECONDS + 0.5, beats={"BTC-USD": 20}, ticks={"ADA-USD": 100})
+    assert bench.watch._treated
+    bench.book.set_products(("ETH-USD", "ADA-USD", "SOL-USD"))
+    bench.watch.keep(("ETH-USD", "ADA-USD", "SOL-USD"))
+    closed = bench.ledger.query(product="BTC-USD")
+    assert {(body["open"], body["healed"]) for body in closed} == {(False, "not watched")}
+    assert sum(body["missing"] for body in closed) == 13  # they never came, and it goes on saying so
+    assert [gap[0] for gap in bench.gaps() if gap[4]] == [None, "ETH-USD"]
+    assert bench.watch._returning == {"ETH-USD"}
+    bench.run(RETRY_SECONDS + 1)
+    assert (bench.watch._treated, bench.watch._owed_at) == ({}, {})
+
+
 def test_a_pause_of_ours_is_noted_with_its_length(bench: Bench) -> None:
     bench.watch.paused(12.0)
     (body,) = bench.ledger.query()
