@@ -67,7 +67,7 @@ class PriceHub:
         self.ledger = Ledger(self.epoch, self._on_gap)
         self._rest = RestClient(settings.rest_url)
         self.repair = Repair(self._rest, self.ledger.missing_of, self._on_fetched)
-        callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering)
+        callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering, self._on_left_out)
         self.pool = ConnectionPool(settings, callbacks, self._on_pause)
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
         self.catalogue = CatalogueKeeper(CatalogueSource(self._rest, settings), self._take_catalogue)
@@ -191,6 +191,9 @@ class PriceHub:
 
     def _on_delivering(self, connection_id: str) -> None:
         self.watch.delivering(connection_id)
+
+    def _on_left_out(self, product_ids: list[str]) -> None:
+        self.counters["asked_again"] += len(product_ids)
 
     def _on_pause(self, seconds: float) -> None:
         self.counters["pauses"] += 1

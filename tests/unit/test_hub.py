@@ -2,12 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from hub.config import Settings
+from hub.feed.backoff import Backoff
+from hub.feed.connection import Connection
 from hub.feed.continuity import MAX_HOLES
+from hub.feed.dialects import by_name
+from hub.feed.transport import Transport
+from hub.feed.watchdog import Limits
 from hub.hub import PriceHub
 from hub.ledger import Gap
 from hub.model import Heartbeat, Ticker
@@ -190,6 +197,23 @@ def test_a_lost_connection_from_loss_to_data(bench: Bench) -> None:
     causes = [(body["cause"], body["open"]) for body in bench.hub.ledger.query()]
     assert causes == [("sequence", True), ("disconnect", True), ("disconnect", False)]
     assert bench.open_ids() == [8, 9, 11]
+
+
+def test_what_an_acknowledgement_leaves_out_is_counted_by_product(bench: Bench) -> None:
+    sent: list[bytes] = []
+    connection = Connection(
+        "conn_000", "ws://localhost:9", by_name("exchange"), Limits(3.0, 10.0), Backoff(1.0, 60.0, 30.0, Random(1)),
+        bench.hub.pool._callbacks, lambda _: True, None,
+    )  # fmt: skip
+    transport = cast("Transport", SimpleNamespace(send=sent.append))
+    connection.want(("BTC-USD", "ETH-USD"))
+    connection._subscribe(transport, 0.0)
+    for held in ([], ["BTC-USD"], ["BTC-USD", "ETH-USD"]):
+        channels = [{"name": name, "product_ids": held} for name in ("ticker", "heartbeat")]
+        connection._take(json.dumps({"type": "subscriptions", "channels": channels}).encode(), 1.0)
+        connection._subscribe(transport, 1.0)
+    assert len(sent) == 3
+    assert bench.hub.get_health_summary()["counters"]["asked_again"] == 3
 
 
 def test_a_pause_is_counted_and_noted(bench: Bench) -> None:
