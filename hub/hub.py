@@ -98,8 +98,6 @@ class PriceHub:
         if self.store is not None:
             gaps, self._ids_before = self.store.load()
             self.ledger.restore(gaps)
-            for gap in self.ledger.open_gaps():
-                self.repair.add(gap.id, gap.product or "")
             self.store.start()
         self.pool.start()
         for worker in self._workers:
@@ -170,16 +168,21 @@ class PriceHub:
 
     def _note(self, taken: Taken, product_id: str, connection_id: str | None) -> None:
         """Tell the watch and the ledger what a ticker means for them: mostly nothing."""
-        if taken.first and product_id in self._ids_before:
-            before, first = self._ids_before.pop(product_id), taken.quote.ticker.trade_id
-            if before + 1 < first:
-                self.watch.jumped(product_id, connection_id, (before + 1, first - 1), Cause.RESTART)
+        if taken.first:
+            self._resume(product_id, taken.quote.ticker.trade_id)
         if taken.jumped is not None:
             self.watch.jumped(product_id, connection_id, taken.jumped)
         if taken.change is not None:
             self.watch.tell([taken.change])
         if taken.quote.source is Source.WS:
             self.watch.arrived(product_id)
+
+    def _resume(self, product_id: str, first: int) -> None:
+        """Have fetched what the process before this one missed: from the first trade on, the book takes older ones."""
+        self.repair.add(product_id, self.ledger.missing_of(product_id))
+        before = self._ids_before.pop(product_id, first)
+        if before + 1 < first:
+            self.watch.jumped(product_id, None, (before + 1, first - 1), Cause.RESTART)
 
     def _on_fetched(self, trades: list[Ticker]) -> None:
         for trade in trades:

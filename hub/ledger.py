@@ -20,7 +20,7 @@ from hub.payload import iso_time
 MAX_ENTRIES = 10_000  # past it the oldest closed entry is forgotten, then the oldest open one (and counted)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Gap:
     """One interval: of a product (ids ``first_id`` to ``last_id``) or of a connection (no ids).
 
@@ -149,16 +149,10 @@ class Ledger:
         self._changed([gap])
         return True
 
-    def missing_of(self, gap_id: int) -> list[IdRange]:
-        """Return which trades of a gap are missing still."""
+    def missing_of(self, product: str) -> list[IdRange]:
+        """Return which trades of a product are missing still, over all its gaps: disjoint ranges, sorted."""
         with self._lock:
-            gap = self._gaps.get(gap_id)
-            return list(gap.missing) if gap is not None else []
-
-    def open_gaps(self) -> list[Gap]:
-        """Return the open gaps of products, oldest first."""
-        with self._lock:
-            return sorted((gap for gaps in self._open_of.values() for gap in gaps), key=lambda gap: gap.id)
+            return sorted(item for gap in self._open_of.get(product, ()) for item in gap.missing)
 
     def open_count(self) -> int:
         """Return how many gaps are open."""

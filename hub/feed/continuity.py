@@ -69,10 +69,16 @@ class Continuity:
             self._forgotten_to = last
 
 
+def holding(ranges: Sequence[IdRange], trade_id: int) -> int | None:
+    """Return the index of the one of the sorted ranges that holds an id, None if none does."""
+    index = bisect_right(ranges, trade_id, key=lambda item: item[0]) - 1
+    return index if index >= 0 and trade_id <= ranges[index][1] else None
+
+
 def without(ranges: Sequence[IdRange], trade_id: int) -> list[IdRange] | None:
     """Return the sorted ranges without one id, None if none of them holds it."""
-    index = bisect_right(ranges, trade_id, key=lambda item: item[0]) - 1
-    if index < 0 or trade_id > ranges[index][1]:
+    index = holding(ranges, trade_id)
+    if index is None:
         return None
     first, last = ranges[index]
     parts = [part for part in ((first, trade_id - 1), (trade_id + 1, last)) if part[0] <= part[1]]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.feed.continuity import MAX_HOLES, Continuity, without
+from hub.feed.continuity import MAX_HOLES, Continuity, holding, without
 from hub.model import Order
 
 dense_ids = st.lists(st.integers(0, 100), max_size=150)
@@ -181,6 +181,9 @@ def test_ranges_without_an_id(ids: set[int], trade_id: int) -> None:
     ranges = as_ranges(ids)
     found = without(ranges, trade_id)
     assert found == (as_ranges(ids - {trade_id}) if trade_id in ids else None)
+    index = holding(ranges, trade_id)
+    assert (index is not None) == (trade_id in ids)
+    assert index is None or ranges[index][0] <= trade_id <= ranges[index][1]
 
 
 @pytest.mark.parametrize(

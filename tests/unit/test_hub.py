@@ -68,7 +68,7 @@ def test_a_tick_leaves_once_and_carries_its_trust(bench: Bench) -> None:
 def test_what_is_missed_is_noted_fetched_and_healed(bench: Bench) -> None:
     bench.tick(7, 11)
     assert bench.open_ids() == [8, 9, 10]
-    assert [product for product, _ in bench.hub.repair.pending().values()] == ["BTC-USD"]
+    assert bench.hub.repair.pending() == {"BTC-USD": 0}
     bench.tick(9)
     bench.fetch(8, 10)
     assert bench.open_ids() == []
@@ -164,7 +164,10 @@ def test_what_was_missed_between_two_processes_is_noted(bench: Bench) -> None:
 def test_a_gap_of_the_process_before_heals(bench: Bench) -> None:
     gap = left_open(bench, 3, 4)
     bench.hub._ids_before = {"BTC-USD": 10}
+    bench.tick(7, product_id="ETH-USD")
+    assert bench.hub.repair.pending() == {}  # before the first tick, fetched trades would be refused
     bench.tick(11)
+    assert bench.hub.repair.pending() == {"BTC-USD": 0}
     bench.fetch(3, 4)
     assert bench.ids("trade_backfill") == [3, 4]
     assert (gap.healed, bench.open_ids()) == ("backfill", [])
@@ -174,6 +177,7 @@ def test_a_gap_that_heals_before_the_first_tick_is_history_and_no_price(bench: B
     left_open(bench, 3, 4)
     bench.hub._ids_before = {"BTC-USD": 10}
     bench.fetch(3, 4)
+    assert bench.hub.repair.pending() == {}
     ticker = bench.hub.get_current_ticker("BTC-USD")
     assert ticker is None or ticker["trust"] != "live"
     bench.tick(14)

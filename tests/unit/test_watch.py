@@ -165,12 +165,13 @@ def test_what_a_heartbeat_names_for_a_second_is_noted_once_and_repaired(bench: B
     assert bench.gaps() == []
     bench.run(2)
     assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True)]
-    assert bench.repair.pending() == {1: ("BTC-USD", 0)}
+    assert bench.repair.pending() == {"BTC-USD": 0}
     assert bench.ledger.query()[0]["connection_id"] == "conn_000"
     bench.beat(12)
     bench.run(1.4)
     assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True), ("BTC-USD", "heartbeat", 10, 12, True)]
-    assert set(bench.repair.pending()) == {1, 2}
+    assert bench.repair.pending() == {"BTC-USD": 0}
+    assert bench.ledger.missing_of("BTC-USD") == [(8, 9), (10, 12)]
 
 
 def test_a_jump_that_a_heartbeat_had_named_is_not_noted_twice(bench: Bench) -> None:
@@ -184,7 +185,7 @@ def test_a_jump_that_a_heartbeat_had_named_is_not_noted_twice(bench: Bench) -> N
 def test_a_jump_is_noted_with_its_cause_and_repaired(bench: Bench, cause: Cause | None, told: str) -> None:
     bench.watch.jumped("BTC-USD", "conn_000", (8, 9), cause)
     assert bench.gaps() == [("BTC-USD", told, 8, 9, True)]
-    assert bench.repair.pending() == {1: ("BTC-USD", 0)}
+    assert bench.repair.pending() == {"BTC-USD": 0}
 
 
 def test_the_first_jump_after_a_lost_connection_is_its_doing(bench: Bench) -> None:
