@@ -64,14 +64,15 @@ class PriceHub:
         self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
         self.fanout = Fanout(settings.flush_ms / 1000)
         self.priority = PriorityPairs(self._publish)
-        self.ledger = Ledger(self.epoch, self._on_gap)
+        self.ledger = Ledger(self.epoch, self._on_gap, next_id=int(time.time() * 1000))
         self._rest = RestClient(settings.rest_url)
         self.repair = Repair(self._rest, self.ledger.missing_of, self._on_fetched)
         callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering, self._on_left_out)
         self.pool = ConnectionPool(settings, callbacks, self._on_pause)
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
         self.catalogue = CatalogueKeeper(CatalogueSource(self._rest, settings), self._take_catalogue)
-        self.store = _store(settings, self.book.last_ids)
+        # simulated prices must not outlive their process
+        self.store = None if settings.simulate else Store(_ledger_path(settings), self.book.last_ids, self._restore)
         self._ids_before: dict[str, int] = {}  # product → last trade id of the process before this one
         window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
         self._volume = VolumeDetector(
@@ -84,7 +85,7 @@ class PriceHub:
         self._started = self._stopped = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.catalogue.worker,
-            self._summary.worker, self.pool.worker,
+            self._summary.worker, self.pool.worker, *([self.store.worker] if self.store is not None else []),
         ]  # fmt: skip
 
     # -- life -----------------------------------------------------------------------------------------
@@ -96,9 +97,7 @@ class PriceHub:
         self._started = True
         self.started_at = time.monotonic()
         if self.store is not None:
-            gaps, self._ids_before = self.store.load()
-            self.ledger.restore(gaps)
-            self.store.start()
+            self.store.step()  # restores; where the file can't be opened yet, its worker goes on trying
         self.pool.start()
         for worker in self._workers:
             if worker is not self.pool.worker:
@@ -169,7 +168,7 @@ class PriceHub:
     def _note(self, taken: Taken, product_id: str, connection_id: str | None) -> None:
         """Tell the watch and the ledger what a ticker means for them: mostly nothing."""
         if taken.first:
-            self._resume(product_id, taken.quote.ticker.trade_id)
+            self._resume(product_id)
         if taken.jumped is not None:
             self.watch.jumped(product_id, connection_id, taken.jumped)
         if taken.change is not None:
@@ -177,9 +176,19 @@ class PriceHub:
         if taken.quote.source is Source.WS:
             self.watch.arrived(product_id)
 
-    def _resume(self, product_id: str, first: int) -> None:
-        """Have fetched what the process before this one missed: from the first trade on, the book takes older ones."""
+    def _restore(self, gaps: list[Gap], last_ids: dict[str, int]) -> None:
+        """Take in what the process before this one kept: at the start, or as soon as it can be read."""
+        self.ledger.restore(gaps)
+        self._ids_before.update(last_ids)
+        if self.book.products:
+            self.watch.keep(set(self.book.products))
+        for product_id in self.book.last_ids():
+            self._resume(product_id)
+
+    def _resume(self, product_id: str) -> None:
+        """Have fetched what was missed before a product's first trade: from that on, the book takes older ones."""
         self.repair.add(product_id, self.ledger.missing_of(product_id))
+        first = self.book.first_id(product_id)
         before = self._ids_before.pop(product_id, first)
         if before + 1 < first:
             self.watch.jumped(product_id, None, (before + 1, first - 1), Cause.RESTART)
@@ -336,12 +345,10 @@ class PriceHub:
     disconnect = stop
 
 
-def _store(settings: Settings, last_ids: Callable[[], dict[str, int]]) -> Store | None:
-    """Return the file that outlives a restart; none for simulated prices, which must not outlive theirs."""
-    if settings.simulate:
-        return None
+def _ledger_path(settings: Settings) -> Path:
+    """Return the file that outlives a restart: one an exchange."""
     place = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(settings.ws_url).netloc)
-    return Store(Path(settings.state_dir) / f"ledger-{place}.sqlite", last_ids)
+    return Path(settings.state_dir) / f"ledger-{place}.sqlite"
 
 
 def _as_product_id(text: object) -> str:

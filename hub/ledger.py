@@ -65,21 +65,27 @@ class Gap:
 class Ledger:
     """Owner of the gaps. ``changed`` is called with gaps that opened or closed, outside of the lock."""
 
-    def __init__(self, epoch: str, changed: Callable[[list[Gap]], None]) -> None:
+    def __init__(self, epoch: str, changed: Callable[[list[Gap]], None], next_id: int = 1) -> None:
         self.epoch = epoch
         self._changed = changed
         self._lock = threading.Lock()  # one change at a time
-        self._next_id = 1
+        self._next_id = next_id  # larger than those of the processes before, for ``restore`` may come late
         self._gaps: OrderedDict[int, Gap] = OrderedDict()
         self._open_of: dict[str, list[Gap]] = {}  # product → its open gaps
         self.forgotten_total = 0
         self.totals: Counter[str] = Counter()  # gaps by cause
 
     def restore(self, gaps: Iterable[Gap]) -> None:
-        """Take in what a process before this one kept, oldest first; trades that are missing still stay so."""
+        """Take in what a process before this one kept, oldest first; trades that are missing still stay so.
+
+        At any time: what was noted meanwhile stays, and is told as changed, for the file may not have it.
+        """
         ended = []
         with self._lock:
+            mine, self._gaps = self._gaps, OrderedDict()
             for gap in gaps:
+                if gap.id in mine:
+                    continue
                 self._gaps[gap.id] = gap
                 self._next_id = max(self._next_id, gap.id + 1)
                 if gap.closed_at is None and gap.product is None:  # its connection ended with its process
@@ -87,8 +93,9 @@ class Ledger:
                     ended.append(gap)
                 elif gap.closed_at is None and gap.product is not None:
                     self._open_of.setdefault(gap.product, []).append(gap)
+            self._gaps.update(mine)
             self._bound()
-        self._changed(ended)
+        self._changed([*ended, *mine.values()])
 
     def open_ids(self, product: str, connection_id: str | None, cause: Cause, missing: IdRange) -> list[Gap]:
         """Note that these trades of a product did not come; return the new gaps (for ids that are noted: none)."""

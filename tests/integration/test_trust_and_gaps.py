@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,11 @@ def restarted(hub: HubProcess, state_dir: Path, **environment: str) -> HubProces
     """Kill a hub, without a goodbye, and return one that goes on in its place."""
     hub.process.kill()
     hub.process.wait(5)
+    return continued(hub, state_dir, **environment)
+
+
+def continued(hub: HubProcess, state_dir: Path, **environment: str) -> HubProcess:
+    """Return a hub that goes on in the place of one that has ended."""
     assert hub.simulator is not None
     settings = {
         "WS_URL": hub.simulator.ws_url, "REST_URL": hub.simulator.rest_url, "WS_DIALECT": "exchange",
@@ -198,6 +204,48 @@ def test_the_ledger_and_what_a_restart_missed(hub_factory: Callable[..., HubProc
         assert {gap["epoch"] for gap in missed} == {after["epoch"]}
     finally:
         again.stop()
+
+
+def test_a_ledger_that_is_locked_at_the_start_is_read_later_and_a_corrupt_one_set_aside(
+    hub_factory: Callable[..., HubProcess], tmp_path: Path
+) -> None:
+    hub = hub_factory(simulator=SMALL)
+    hub.wait_until_covered()
+    fault(hub, "drop", product="BTC-USD", count=2)
+    before = eventually(lambda: [item for item in gaps(hub, product="BTC-USD") if not item["open"]])[0]
+    time.sleep(1.5)
+    (path,) = tmp_path.glob("*/ledger-*.sqlite")
+    hub.process.kill()
+    hub.process.wait(5)
+    lock = sqlite3.connect(path, isolation_level=None)
+    lock.execute("pragma locking_mode = exclusive")
+    lock.execute("begin exclusive")
+    again = continued(hub, path.parent)
+    try:
+        again.wait_until_covered()
+        assert again.health()["counters"]["store_failures"] >= 1
+        assert all(gap["id"] != before["id"] for gap in gaps(again))
+        lock.close()
+        eventually(lambda: before in gaps(again), 10)
+        missed = eventually(lambda: [gap for gap in gaps(again) if gap["cause"] == "restart"])
+        eventually(lambda: not gaps(again, open="true"), 20)
+        assert all(gap["id"] > before["id"] for gap in missed)
+    finally:
+        lock.close()
+        again.stop()
+    path.write_bytes(b"no database" * 1_000)
+    third = continued(hub, path.parent)
+    try:
+        assert third.wait_until_covered()["counters"]["store_failures"] == 1
+        assert len(list(path.parent.glob("*.corrupt-*"))) == 1
+        assert third.log().count("can't be kept") == 1
+        fault(hub, "drop", product="BTC-USD", count=2)
+        eventually(lambda: [item for item in gaps(third, product="BTC-USD") if not item["open"]])
+    finally:
+        third.stop()
+    db = sqlite3.connect(path)
+    assert db.execute("select count(*) from gaps").fetchone()[0] >= 1
+    db.close()
 
 
 def test_an_explanation_holds_what_one_asks_for_at_night(hub_factory: Callable[..., HubProcess]) -> None:

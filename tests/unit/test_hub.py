@@ -1,6 +1,7 @@
 """The way of a price through an unstarted hub: what leaves, what is noted, what heals."""
 
 import json
+import time
 from collections.abc import Iterator
 from random import Random
 from types import SimpleNamespace
@@ -185,6 +186,30 @@ def test_a_gap_that_heals_before_the_first_tick_is_history_and_no_price(bench: B
     assert bench.ids("trade_backfill") == [3, 4]
     assert bench.open_ids() == [11, 12, 13]
     assert bench.hub.ledger.query()[0]["cause"] == "restart"
+
+
+def test_what_can_be_read_of_the_process_before_only_late_is_taken_in_all_the_same(bench: Bench) -> None:
+    bench.tick(14, 15)
+    gaps = [
+        Gap(number, "epoch-0", item, None, "sequence", 3, 4, 1_000.0, [(3, 4)])
+        for number, item in enumerate(("BTC-USD", "ETH-USD", "XRP-USD"))
+    ]
+    bench.hub._restore(gaps, {"BTC-USD": 10, "ETH-USD": 5})
+    assert bench.hub.ledger.missing_of("BTC-USD") == [(3, 4), (11, 13)]
+    assert [gap.healed for gap in gaps] == [None, None, "not watched"]
+    assert bench.hub.repair.pending() == {"BTC-USD": 0}
+    bench.tick(6, product_id="ETH-USD")
+    assert bench.hub.repair.pending() == {"BTC-USD": 0, "ETH-USD": 0}
+    bench.fetch(3, 4, 11, 12, 13)
+    assert bench.ids("trade_backfill") == [3, 4, 11, 12, 13]
+    ids = [body["id"] for body in bench.hub.ledger.query()]
+    assert ids == sorted(ids, reverse=True)
+
+
+def test_a_bug_of_the_stores_worker_shows_in_the_summary(bench: Bench) -> None:
+    assert bench.hub.store is not None
+    bench.hub.store.worker._failed_at = time.monotonic()
+    assert any("1 of the hub's own workers" in reason for reason in bench.hub.get_health_summary()["reasons"])
 
 
 # -- connections ---------------------------------------------------------------------------------------
