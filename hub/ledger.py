@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
-from hub.feed.continuity import without
+from hub.feed.continuity import holding, without
 from hub.model import Cause, IdRange
 from hub.payload import iso_time
 
@@ -71,7 +73,7 @@ class Ledger:
         self._lock = threading.Lock()  # one change at a time
         self._next_id = next_id  # larger than those of the processes before, for ``restore`` may come late
         self._gaps: OrderedDict[int, Gap] = OrderedDict()
-        self._open_of: dict[str, list[Gap]] = {}  # product → its open gaps
+        self._missing: dict[str, list[tuple[int, int, Gap]]] = {}  # product → what is missing, sorted, and whose it is
         self.forgotten_total = 0
         self.totals: Counter[str] = Counter()  # gaps by cause
 
@@ -91,8 +93,8 @@ class Ledger:
                 if gap.closed_at is None and gap.product is None:  # its connection ended with its process
                     self._close(gap, "restarted")
                     ended.append(gap)
-                elif gap.closed_at is None and gap.product is not None:
-                    self._open_of.setdefault(gap.product, []).append(gap)
+                elif gap.closed_at is None:
+                    self._miss(gap)
             self._gaps.update(mine)
             self._bound()
         self._changed([*ended, *mine.values()])
@@ -100,10 +102,9 @@ class Ledger:
     def open_ids(self, product: str, connection_id: str | None, cause: Cause, missing: IdRange) -> list[Gap]:
         """Note that these trades of a product did not come; return the new gaps (for ids that are noted: none)."""
         with self._lock:
-            ranges = [missing]
-            for gap in self._open_of.get(product, ()):
-                ranges = [part for item in ranges for part in _difference(item, gap.missing)]
-            made = [self._add(product, connection_id, cause, item) for item in ranges]
+            held, (first, last) = self._missing.get(product, []), missing
+            noted = held[bisect_left(held, first, key=itemgetter(1)) : bisect_right(held, last, key=itemgetter(0))]
+            made = [self._add(product, connection_id, cause, item) for item in _difference(missing, noted)]
         if made:
             self._changed(made)
         return made
@@ -132,26 +133,26 @@ class Ledger:
         It stays missing: such a gap is closed with its ``missing`` as they were.
         """
         with self._lock:
-            ended = [gap for product, gaps in self._open_of.items() if product not in products for gap in gaps]
+            gone = [self._missing.pop(product) for product in list(self._missing) if product not in products]
+            ended = list(dict.fromkeys(gap for items in gone for *_, gap in items))
             for gap in ended:
                 self._close(gap, "not watched")
         self._changed(ended)
 
     def has_open(self, product: str) -> bool:
         """Tell whether a product has an open gap (cheap: asked for every tick)."""
-        return product in self._open_of
+        return product in self._missing
 
     def arrived(self, product: str, trade_id: int, how: str) -> bool:
         """Note that a trade came after all; return whether it was missing. Its gap closes with the last of them."""
         with self._lock:
-            for gap in self._open_of.get(product, ()):
-                left = without(gap.missing, trade_id)
-                if left is not None:
-                    break
-            else:
+            held = self._missing.get(product, [])
+            if (index := holding(held, trade_id)) is None:
                 return False
-            gap.missing = left
-            if not left:
+            first, last, gap = held[index]
+            held[index : index + 1] = [(*part, gap) for part in without([(first, last)], trade_id) or ()]
+            gap.missing = without(gap.missing, trade_id) or []
+            if not gap.missing:
                 self._close(gap, how)
         self._changed([gap])
         return True
@@ -159,7 +160,7 @@ class Ledger:
     def missing_of(self, product: str) -> list[IdRange]:
         """Return which trades of a product are missing still, over all its gaps: disjoint ranges, sorted."""
         with self._lock:
-            return sorted(item for gap in self._open_of.get(product, ()) for item in gap.missing)
+            return [(first, last) for first, last, _ in self._missing.get(product, ())]
 
     def open_count(self) -> int:
         """Return how many gaps are open."""
@@ -192,8 +193,7 @@ class Ledger:
         )  # fmt: skip
         self._next_id += 1
         self._gaps[gap.id] = gap
-        if product is not None:
-            self._open_of.setdefault(product, []).append(gap)
+        self._miss(gap)
         self.totals[cause.value] += 1
         self._bound()
         return gap
@@ -207,11 +207,16 @@ class Ledger:
         gap.healed = healed
         self._drop_open(gap)
 
+    def _miss(self, gap: Gap) -> None:
+        for first, last in gap.missing:
+            insort(self._missing.setdefault(gap.product or "", []), (first, last, gap), key=itemgetter(0))
+
     def _drop_open(self, gap: Gap) -> None:
-        if gap.product is not None and gap in self._open_of.get(gap.product, ()):
-            self._open_of[gap.product].remove(gap)
-            if not self._open_of[gap.product]:
-                del self._open_of[gap.product]
+        product = gap.product or ""
+        if gap.missing:  # else none of it is left
+            self._missing[product] = [item for item in self._missing.get(product, ()) if item[2] is not gap]
+        if not self._missing.get(product, True):
+            del self._missing[product]
 
     def _bound(self) -> None:
         while len(self._gaps) > MAX_ENTRIES:
@@ -223,10 +228,10 @@ class Ledger:
             del self._gaps[oldest.id]
 
 
-def _difference(item: IdRange, others: Iterable[IdRange]) -> list[IdRange]:
+def _difference(item: IdRange, others: Iterable[tuple[int, int, Gap]]) -> list[IdRange]:
     """Return what of a range lies in none of the others."""
     parts = [item]
-    for first, last in others:
+    for first, last, _ in others:
         parts = [
             part
             for a, b in parts

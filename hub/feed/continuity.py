@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 from hub.model import IdRange, Order
 
@@ -69,8 +70,9 @@ class Continuity:
             self._forgotten_to = last
 
 
-def holding(ranges: Sequence[IdRange], trade_id: int) -> int | None:
-    """Return the index of the one of the sorted ranges that holds an id, None if none does."""
+def holding(ranges: Sequence[tuple[int, int, *tuple[Any, ...]]], trade_id: int) -> int | None:
+    """Return the index of the one of the sorted ranges (whatever else they carry) that holds an id, None if none does.
+    """
     index = bisect_right(ranges, trade_id, key=lambda item: item[0]) - 1
     return index if index >= 0 and trade_id <= ranges[index][1] else None
 
