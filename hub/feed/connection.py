@@ -54,12 +54,13 @@ class Callbacks(NamedTuple):
 
     ``event(connection_id, event, wall, monotonic)``: seconds of reading, and of arrival. ``lost(connection_id,
     product_ids, cause)`` when a socket that was open is gone; ``delivering(connection_id)`` when the next one has
-    brought its first data.
+    brought its first data; ``left_out(product_ids)`` when an acknowledgement lacks them and they are asked for again.
     """
 
     event: Callable[[str, Event, float, float], None]
     lost: Callable[[str, tuple[str, ...], str], None]
     delivering: Callable[[str], None]
+    left_out: Callable[[list[str]], None]
 
 
 class Connection:
@@ -347,8 +348,10 @@ class Connection:
             self._count("exchange_error", f"{event.message}: {event.reason}")
         elif isinstance(event, Subscriptions):
             self._last_frame_at = now
-            self._subscriber.acknowledged(event, now)
             self._subscribe_at = 0.0
+            if left_out := self._subscriber.acknowledged(event, now):
+                _warn.warning("left_out", "left out connection=%s products=%s", self.id, ",".join(left_out))
+                self._callbacks.left_out(left_out)
         elif isinstance(event, Ignored):
             self.refused[f"ignored_{event.label}"] += 1
 
