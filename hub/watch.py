@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 import orjson
 
 from hub.book import Book, Late, TrustChange
+from hub.feed.connection import SLOW_CONSUMER
 from hub.feed.pool import ConnectionPool
 from hub.feed.repair import Repair
 from hub.ledger import Gap, Ledger
@@ -49,7 +50,7 @@ class Watch:
         self._treated: dict[str, int] = {}  # product → steps of the escalation that were taken
         self._owed_at: dict[str, float] = {}  # product → when it was last owed anything
         self._offline: dict[str, Gap] = {}  # connection → its gap in the ledger
-        self._returning: set[str] = set()  # products whose next jump is their lost connection's doing
+        self._returning: dict[str, Cause] = {}  # products whose next jump is their lost connection's doing
         self._reviewed_at = time.monotonic()
         self._settle_until = 0.0  # the end of a pause's aftermath
         self.worker = Worker("watch", self.step)
@@ -59,21 +60,22 @@ class Watch:
     def jumped(self, product_id: str, connection_id: str | None, missing: IdRange, cause: Cause | None = None) -> None:
         """Note trades that did not come, and have them fetched."""
         if cause is None:
-            cause = Cause.DISCONNECT if product_id in self._returning else Cause.SEQUENCE
+            cause = self._returning.get(product_id, Cause.SEQUENCE)
         for gap in self._ledger.open_ids(product_id, connection_id, cause, missing):
             self._repair.add(product_id, gap.missing)
 
     def arrived(self, product_id: str) -> None:
         """Note that a product delivers (asked for every tick)."""
         if product_id in self._returning:
-            self._returning.discard(product_id)
+            self._returning.pop(product_id, None)
 
     def lost(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
         """Note that a connection is gone."""
         self._book.doubt(product_ids)
-        self._returning.update(product_ids)
+        why = Cause.OVERFLOW if cause == SLOW_CONSUMER else Cause.DISCONNECT
+        self._returning.update(dict.fromkeys(product_ids, why))
         if connection_id not in self._offline:
-            self._offline[connection_id] = self._ledger.open_connection(connection_id, Cause.DISCONNECT)
+            self._offline[connection_id] = self._ledger.open_connection(connection_id, why)
         log.debug("lost connection=%s cause=%s", connection_id, cause)
 
     def delivering(self, connection_id: str) -> None:
@@ -88,7 +90,7 @@ class Watch:
     def keep(self, product_ids: Collection[str]) -> None:
         """Note which products are watched from now on; the others are owed nothing."""
         self._ledger.keep(product_ids)
-        self._returning.intersection_update(product_ids)
+        self._returning = {item: why for item, why in self._returning.items() if item in product_ids}
 
     def paused(self, seconds: float) -> None:
         """Note that the hub itself stood still: what came meanwhile waited in buffers, and is read now."""

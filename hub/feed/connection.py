@@ -40,6 +40,7 @@ from hub.model import (
 )
 
 FAILED_AFTER = 5
+SLOW_CONSUMER = "slow_consumer"  # the cause of a loss that the exchange put down to our slow reading
 YIELD_FRAMES = 100  # a reader whose socket always has data would starve every other green thread
 YIELD_SECONDS = 0.005
 RATE_SECONDS = 2.0
@@ -344,7 +345,7 @@ class Connection:
                 self._subscriber.refused(event.reason, now)
                 self._subscribe_at = 0.0
             elif self._dialect.slow_consumer_error in f"{event.message} {event.reason}":
-                self._parting = "slow_consumer"
+                self._parting = SLOW_CONSUMER
             self._count("exchange_error", f"{event.message}: {event.reason}")
         elif isinstance(event, Subscriptions):
             self._last_frame_at = now

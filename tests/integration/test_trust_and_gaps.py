@@ -83,6 +83,21 @@ def test_a_lost_connection_is_behind_then_live_and_in_the_ledger(hub_factory: Ca
     listener.close()
 
 
+def test_a_close_for_slow_reading_is_called_an_overflow(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(simulator=SMALL)
+    hub.wait_until_covered()
+    error = '{"type": "error", "message": "ErrSlowConsume", "reason": "you read too slowly"}'
+    fault(hub, "garbage", connections=[0], text=error)
+    fault(hub, "close", connections=[0], code=1008)
+    (gap,) = eventually(lambda: [gap for gap in gaps(hub) if gap["product"] is None and not gap["open"]], 20)
+    assert (gap["cause"], gap["healed"]) == ("overflow", "reconnected")
+    slot = next(item for item in hub.get("/connections").json()["connections"] if item["reconnects"])
+    assert slot["last_cause"] == "slow_consumer"
+    found = eventually(lambda: [gap for gap in gaps(hub) if gap["product"]])
+    assert {gap["cause"] for gap in found} == {"overflow"}
+    eventually(lambda: not any(gap["open"] for gap in gaps(hub)), 20)
+
+
 def test_without_any_evidence_a_price_is_stale_and_is_not_served_as_fresh(
     hub_factory: Callable[..., HubProcess],
 ) -> None:

@@ -248,7 +248,7 @@ def test_products_that_are_not_watched_any_more_are_owed_nothing(bench: Bench) -
     assert {(body["open"], body["healed"]) for body in closed} == {(False, "not watched")}
     assert sum(body["missing"] for body in closed) == 13  # they never came, and it goes on saying so
     assert [gap[0] for gap in bench.gaps() if gap[4]] == [None, "ETH-USD"]
-    assert bench.watch._returning == {"ETH-USD"}
+    assert bench.watch._returning == {"ETH-USD": Cause.DISCONNECT}
     bench.run(RETRY_SECONDS + 1)
     assert (bench.watch._treated, bench.watch._owed_at) == ({}, {})
 
