@@ -27,6 +27,7 @@ from hub.logs import Cooldown
 
 MAX_POLLING_PACKETS = payload.Payload.max_decode_packets
 MAX_FRAGMENTS = 1_000  # of one message
+PAUSE_SECONDS = 30.0  # for which the hub itself may stand still: the client's pong then waits unread, and is no silence
 CLOSE_SERVICE_RESTART = 1012
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -34,6 +35,8 @@ _warn = Cooldown(log)
 
 class _WriterSocket:
     """The accepted WebSocket as the client's one writer sees it: finished frames pass through untouched."""
+
+    socket = None  # or the base class sets a timeout that a pause of the hub's uses up
 
     def __init__(self, ws: Any, client: ClientSocket) -> None:
         self._ws = ws
@@ -149,6 +152,7 @@ class ClientSocket(socket.Socket):
     def _websocket_handler(self, ws: Any) -> Any:
         self._ws = ws
         green.cap_messages(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS)
+        ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout + PAUSE_SECONDS)
         try:
             return super()._websocket_handler(_WriterSocket(ws, self))
         except Exception as error:  # noqa: BLE001 - the decoder raises whatever the bytes lead it to
