@@ -42,13 +42,13 @@ class _BufferedSocket:
         self._data = b""
         self._at = 0
         self.waited_until = time.monotonic()
-        self._native = not green.is_patched()
+        self._poll = None if green.is_patched() else _poll_of(sock)
 
     def recv(self, size: int) -> bytes:
         if self._at >= len(self._data):
             before = time.monotonic()
             # a native thread may also wait for its turn, while the data is there
-            waits = not (self._native and select.select([self._sock], [], [], 0)[0])
+            waits = self._poll is None or not self._poll.poll(0)
             self._data = self._sock.recv(READ_BYTES)
             self._at = 0
             after = time.monotonic()
@@ -60,6 +60,12 @@ class _BufferedSocket:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+
+def _poll_of(sock: socket.socket) -> select.poll:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return poll
 
 
 class _CappedFrame(frame_buffer):
