@@ -60,17 +60,17 @@ def undisturbed(hub: HubProcess) -> None:
 def test_a_product_leaves_the_market_and_comes_back(
     hub_factory: Callable[..., HubProcess], status: str | None, fields: dict[str, Any], trust: str, reason: str
 ) -> None:
-    hub = start(hub_factory, STALE_AFTER_MS="1500")
+    hub = start(hub_factory, STALE_AFTER_MS="2800")
     listener = Listener(hub.url)
     list_as(hub, "BTC-USD", status, **fields)
-    body = eventually(lambda: (seen := price(hub, "BTC-USD"))["trust"] == trust and seen, 2)
+    body = eventually(lambda: (seen := price(hub, "BTC-USD"))["trust"] == trust and seen, 4)  # two lists
     assert body["reason"] == reason
     assert body["price"] > 0
     eventually(lambda: told(listener, "BTC-USD"), 2)
     assert told(listener, "BTC-USD")[-1] == ("live", trust, reason)
     assert hub.health()["trust"][trust] == 1
     # the price stays, with its ages; heartbeats prove a halted one, and no delisted one
-    body = eventually(lambda: (seen := price(hub, "BTC-USD"))["age_ms"] > 2_500 and seen, 6)
+    body = eventually(lambda: (seen := price(hub, "BTC-USD"))["age_ms"] > 3_000 and seen, 6)
     assert body["trust"] == trust
     assert (body["verified_ms"] <= 2_000) is (trust == "halted")
     answer = hub.get("/price/BTC-USD", params={"max_age_ms": 2_000})

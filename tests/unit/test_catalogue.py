@@ -488,7 +488,6 @@ def test_a_list_that_is_read_again_tells_what_is_halted_or_delisted_with_one_req
     assert (again.rest.asked, again.delay, again.keeper.problem) == (["/products"], 300.0, None)
     assert again.read(other(row("BTC-USD", trading_disabled=True))) == {"BTC-USD": ("online", True)}
     assert again.read(other(row("BTC-USD", "delisted"))) == {"BTC-USD": ("delisted", False)}
-    assert again.read(other(without="BTC-USD")) == {"BTC-USD": (None, False)}
     assert again.read(PRODUCTS) == {}
     assert again.taker.taken[-1].products[0].volume_24h_quote == Decimal("900005.0")  # of the choice
 
@@ -538,9 +537,43 @@ def test_a_failure_or_a_suspicious_list_changes_nothing_but_that_the_list_is_old
 def test_a_suspicious_list_that_stays_is_believed(tmp_path: Path) -> None:
     again = Again(tmp_path)
     odd = [row(item) for item in again.chosen[:2]]
-    for _ in range(BELIEVED_AFTER - 1):
+    for _ in range(BELIEVED_AFTER):
         assert again.read(odd) == {}
     assert set(again.read(odd)) == set(again.chosen[2:])
+
+
+def test_what_one_list_lacks_stays_as_it_was_and_what_two_in_a_row_lack_is_delisted(tmp_path: Path) -> None:
+    again = Again(tmp_path)
+    gone = {"BTC-USD": (None, False)}
+    for _ in range(3):
+        assert again.read(other(without="BTC-USD")) == {}
+        assert again.read(PRODUCTS) == {}
+    assert again.read(other(without="BTC-USD")) == {}
+    assert again.read(None) == {}  # a failure is no list
+    assert again.read(other(without="BTC-USD")) == gone
+    assert again.read(other(without="BTC-USD")) == gone
+    assert again.read(PRODUCTS) == {}
+    halted = {"BTC-USD": ("offline", False)}
+    assert again.read(other(row("BTC-USD", "offline"))) == halted
+    assert again.read(other(without="BTC-USD")) == halted
+    assert again.read(other(without="BTC-USD")) == gone
+
+
+def test_lists_that_melt_away_are_not_believed_step_by_step(tmp_path: Path) -> None:
+    rows = [row(f"C{number:03d}-USD") for number in range(100)]
+    reader = source(tmp_path, products=rows)
+    known = reader.fetch()
+    for length in (90, 80, 76, 75):
+        reader._rest = FixedRest(rows[:length])  # type: ignore[assignment]
+        reader.refresh(known)
+    reader._rest = FixedRest(rows[:70])  # type: ignore[assignment]
+    with pytest.raises(CatalogueError, match="70 products, where the kept list has 100: not believed yet"):
+        reader.refresh(known)
+    reader._rest = FixedRest(rows[:80])  # type: ignore[assignment]
+    for _ in range(BELIEVED_AFTER):  # what stays is the usual one in the end
+        reader.refresh(known)
+    reader._rest = FixedRest(rows[:70])  # type: ignore[assignment]
+    reader.refresh(known)
 
 
 def test_failures_of_long_ago_do_not_slow_the_next_try(tmp_path: Path) -> None:
@@ -579,6 +612,8 @@ def test_the_hub_tells_book_and_pool_and_leaves_the_products_alone(tmp_path: Pat
     reader = hub.catalogue.source = source(tmp_path)
     hub.catalogue.step()
     reader._rest = FixedRest(other(row("BTC-USD", "offline"), without="ETH-USD"))  # type: ignore[assignment]
+    hub.catalogue.step()
+    assert hub.pool._idle == {"BTC-USD"}
     hub.catalogue.step()
     assert set_before == [("BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD")]
     assert {change.product_id: change.trust for change in hub.book.review(1.0, 1.0)} == {
