@@ -178,6 +178,9 @@ class PriceHub:
             self.watch.jumped(product_id, connection_id, taken.jumped)
         if taken.change is not None:
             self.watch.tell([taken.change])
+        if taken.refuted:
+            self.pool.set_idle(self.book.idle())
+            self.catalogue.look_again(product_id)
         if taken.quote.source is Source.WS:
             self.watch.arrived(product_id)
 
@@ -250,8 +253,8 @@ class PriceHub:
             self.pool.set_products(product_ids)
             self._volume.keep(product_ids)
             self.watch.keep(set(product_ids))
-        self.book.set_catalogue(verdicts)
-        self.pool.set_idle(verdicts)
+        self.book.set_catalogue(verdicts, catalogue.as_of)
+        self.pool.set_idle(self.book.idle())
 
     # -- reading --------------------------------------------------------------------------------------
 

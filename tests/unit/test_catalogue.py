@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import responses
 
-from hub.catalogue_keeper import RETRY_SECONDS, CatalogueKeeper
+from hub import catalogue_keeper as keeper_module
+from hub.catalogue_keeper import LOOK_AGAIN_SECONDS, RETRY_SECONDS, CatalogueKeeper
 from hub.config import Settings
 from hub.feed.catalogue import (
     BELIEVED_AFTER,
@@ -602,6 +603,32 @@ def test_the_log_says_what_is_halted_when_it_changes(tmp_path: Path, caplog: pyt
         "halted or delisted: BTC-USD: the exchange says status=offline; ETH-USD: the exchange says status=delisted",
         "halted or delisted: none any more",
     ]
+
+
+def test_a_list_that_trades_refute_is_read_again_soon_and_not_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(keeper_module.time, "monotonic", lambda: now)
+    reader = source(tmp_path)
+    rest = reader._rest = FixedRest(PRODUCTS, STATS)  # type: ignore[assignment]
+    keeper = CatalogueKeeper(reader, Takers(), 300.0)
+    assert keeper.look() == 300.0
+    keeper.look_again("BTC-USD")
+    now = 101.0
+    assert keeper.look() == LOOK_AGAIN_SECONDS - 1.0
+    now = 105.0
+    assert keeper.look() == 300.0
+    now = 111.0
+    assert keeper.look() == 294.0  # woken for nothing
+    keeper.look_again("BTC-USD")
+    assert keeper.look() == 300.0
+    rest._answers.clear()
+    rest._answers["/products"] = None
+    now = 120.0
+    keeper.look_again("BTC-USD")
+    assert 0.5 <= keeper.look() <= RETRY_SECONDS[0]
+    assert rest.asked.count("/products") == 4
 
 
 def test_the_hub_tells_book_and_pool_and_leaves_the_products_alone(tmp_path: Path) -> None:

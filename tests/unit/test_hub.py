@@ -247,6 +247,27 @@ def test_what_an_acknowledgement_leaves_out_is_counted_by_product(bench: Bench) 
     assert bench.hub.get_health_summary()["counters"]["asked_again"] == 3
 
 
+def test_a_trade_that_refutes_the_product_list_has_it_read_again_and_its_connection_watched(bench: Bench) -> None:
+    slots = [SimpleNamespace(products=("BTC-USD",)), SimpleNamespace(products=("ETH-USD",))]
+    bench.hub.pool._slots = cast("list[Connection]", slots)
+    bench.tick(7)
+    halted = dict.fromkeys(("BTC-USD", "ETH-USD"), (Trust.HALTED, "offline"))
+    bench.hub.book.set_catalogue(halted, 1_000.0)
+    bench.hub.pool.set_idle(halted)
+    bench.hub.pool._resumed_at = 0.0
+    bench.tick(7)
+    assert not bench.hub.catalogue._refuted
+    bench.tick(8)
+    assert bench.hub.catalogue._refuted
+    assert bench.hub.pool._idle == {"ETH-USD"}
+    assert bench.hub.pool._resumed_at > 0.0  # its connection has as long for data as a new one
+    bench.hub.pool._resumed_at = 0.0
+    bench.hub.pool.set_idle(["ETH-USD"])
+    bench.hub.pool.set_idle(halted)
+    assert bench.hub.pool._resumed_at == 0.0  # no connection must bring more than before
+    bench.hub.pool._slots = []
+
+
 def test_a_pause_is_counted_and_noted(bench: Bench) -> None:
     bench.hub._on_pause(7.25)
     assert bench.hub.counters["pauses"] == 1
