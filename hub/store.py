@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ class Store:
         self._db: sqlite3.Connection | None = None
         self._reopen_seconds = REOPEN_SECONDS[0]
         self._written_ids: dict[str, int] = {}
+        self._only: frozenset[str] | None = None  # products; what the file has of others is to be forgotten
         self._writes = 0
         self.worker = Worker("store", self.step)
         self.dropped_total = 0
@@ -75,6 +76,10 @@ class Store:
                 self._queue[gap.id] = gap
             else:
                 self.dropped_total += 1
+
+    def keep_only(self, product_ids: Collection[str]) -> None:
+        """Have the last ids of all other products forgotten soon."""
+        self._only = frozenset(product_ids)
 
     def stop(self, timeout_seconds: float) -> None:
         """Write what is queued and close the file. Idempotent."""
@@ -116,10 +121,11 @@ class Store:
         with self._lock:
             gaps, self._queue = self._queue, {}
         rows = [(gap.id, gap.closed_at, json.dumps(_row(gap))) for gap in gaps.values()]
-        if not rows and not ids:
+        only = self._only
+        if not rows and not ids and only is None:
             return
         try:
-            green.call_native(self._guarded, self._write, rows, list(ids.items()))
+            green.call_native(self._guarded, self._write, rows, list(ids.items()), only)
         except (OSError, sqlite3.Error):
             with self._lock:  # newer changes win
                 self._queue = {**gaps, **self._queue}
@@ -128,6 +134,8 @@ class Store:
                     self.dropped_total += 1
             raise
         self._written_ids.update(ids)
+        if only is not None and self._only is only:
+            self._only = None
 
     def _failed(self, error: Exception) -> None:
         self.failures_total += 1
@@ -179,7 +187,9 @@ class Store:
             self._db.close()
             self._db = None
 
-    def _write(self, rows: list[tuple[Any, ...]], ids: list[tuple[str, int]]) -> None:
+    def _write(
+        self, rows: list[tuple[Any, ...]], ids: list[tuple[str, int]], only: frozenset[str] | None = None
+    ) -> None:  # fmt: skip
         assert self._db is not None
         self._writes += 1
         with self._db:
@@ -187,6 +197,10 @@ class Store:
                 self._db.execute(PRUNE, (KEPT_GAPS,))
             self._db.executemany("insert or replace into gaps values (?, ?, ?)", rows)
             self._db.executemany("insert or replace into last_ids values (?, ?)", ids)
+            if only is not None:
+                kept = self._db.execute("select product from last_ids").fetchall()
+                others = [row for row in kept if row[0] not in only]
+                self._db.executemany("delete from last_ids where product = ?", others)
 
 
 def _row(gap: Gap) -> dict[str, Any]:

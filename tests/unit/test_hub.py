@@ -12,6 +12,7 @@ from flask import Flask
 
 from hub.config import Settings
 from hub.feed.backoff import Backoff
+from hub.feed.catalogue import Catalogue
 from hub.feed.connection import Connection
 from hub.feed.continuity import MAX_HOLES
 from hub.feed.dialects import by_name
@@ -19,7 +20,7 @@ from hub.feed.transport import Transport
 from hub.feed.watchdog import Limits
 from hub.hub import PriceHub
 from hub.ledger import Gap
-from hub.model import Heartbeat, Ticker, Trust
+from hub.model import Heartbeat, Product, Ticker, Trust
 from hub.web.rest import make_blueprint
 
 TIME = "2026-11-20T01:02:03Z"
@@ -206,6 +207,31 @@ def test_what_can_be_read_of_the_process_before_only_late_is_taken_in_all_the_sa
     assert bench.ids("trade_backfill") == [3, 4, 11, 12, 13]
     ids = [body["id"] for body in bench.hub.ledger.query()]
     assert ids == sorted(ids, reverse=True)
+
+
+def listed(*product_ids: str, old: bool = False) -> Catalogue:
+    return Catalogue(tuple(Product(item, item[:3], "USD") for item in product_ids), (), 1_000.0, old)
+
+
+@pytest.mark.parametrize("restored_first", [True, False])
+def test_last_ids_of_products_that_were_not_watched_meanwhile_are_forgotten(
+    bench: Bench, restored_first: bool
+) -> None:
+    bench.hub.pool.stop()  # opens nothing
+    last_ids = {"BTC-USD": 10, "ETH-USD": 5, "XRP-USD": 7}
+    if restored_first:
+        bench.hub._restore([], last_ids)
+    bench.hub._take_catalogue(listed("BTC-USD", old=True))
+    if restored_first:  # the exchange's own list may be longer than the kept one
+        assert bench.hub._ids_before == last_ids
+    bench.hub._take_catalogue(listed("BTC-USD", "ETH-USD"))
+    if not restored_first:
+        bench.hub._restore([], last_ids)
+    assert bench.hub._ids_before == {"BTC-USD": 10, "ETH-USD": 5}
+    assert bench.hub.store is not None
+    assert bench.hub.store._only == {"BTC-USD", "ETH-USD"}
+    bench.tick(12)
+    assert [body["cause"] for body in bench.hub.ledger.query()] == ["restart"]
 
 
 def test_a_bug_of_the_stores_worker_shows_in_the_summary(bench: Bench) -> None:

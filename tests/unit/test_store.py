@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,9 +124,9 @@ def test_ids_are_written_when_they_change(first: Process, monkeypatch: pytest.Mo
     written: list[list[tuple[str, int]]] = []
     write = first.store._write
 
-    def counting(gaps: list[tuple[object, ...]], ids: list[tuple[str, int]]) -> None:
+    def counting(gaps: list[tuple[object, ...]], ids: list[tuple[str, int]], only: frozenset[str] | None) -> None:
         written.append(ids)
-        write(gaps, ids)
+        write(gaps, ids, only)
 
     monkeypatch.setattr(first.store, "_write", counting)
     first.last_ids.update({"BTC-USD": 1, "ETH-USD": 1})
@@ -134,6 +135,30 @@ def test_ids_are_written_when_they_change(first: Process, monkeypatch: pytest.Mo
     first.last_ids["ETH-USD"] = 2
     first.store.step()
     assert written == [[("BTC-USD", 1), ("ETH-USD", 1)], [("ETH-USD", 2)]]
+
+
+def test_last_ids_of_products_that_are_not_watched_are_forgotten_once(
+    first: Process, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first.last_ids.update({"BTC-USD": 1, "ETH-USD": 2, "ADA-USD": 3})
+    first.store.step()
+    first.store.keep_only({"BTC-USD", "ADA-USD", "NEW-USD"})
+    first.last_ids = {"BTC-USD": 5}  # ADA has not ticked yet
+    write = first.store._write
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(first.store, "_write", full)
+    first.store.step()
+    monkeypatch.setattr(first.store, "_write", write)
+    first.store.step()
+    again = Process(path, "epoch-2")
+    assert again.ids_before == {"BTC-USD": 5, "ADA-USD": 3}
+    again.store.stop(5)
+    monkeypatch.setattr(first.store, "_write", full)
+    first.store.step()  # there is nothing to write any more
+    assert first.store.failures_total == 1
 
 
 def test_the_worker_writes_by_itself_and_ends(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,10 +400,10 @@ def test_to_keep_a_gap_never_waits_for_the_disk(first: Process, monkeypatch: pyt
     inside, go_on = threading.Event(), threading.Event()
     write = first.store._write
 
-    def slow(gaps: list[tuple[object, ...]], ids: list[tuple[str, int]]) -> None:
+    def slow(*arguments: Any) -> None:
         inside.set()
         assert go_on.wait(5)
-        write(gaps, ids)
+        write(*arguments)
 
     monkeypatch.setattr(first.store, "_write", slow)
     first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 8))
