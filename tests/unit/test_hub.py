@@ -256,6 +256,25 @@ def test_a_lost_connection_from_loss_to_data(bench: Bench) -> None:
     assert bench.open_ids() == [8, 9, 11]
 
 
+def test_a_lost_connection_whose_products_are_all_halted_is_back_with_its_acknowledgement(bench: Bench) -> None:
+    connection = Connection(
+        "conn_000", "ws://localhost:9", by_name("exchange"), Limits(3.0, 10.0), Backoff(1.0, 60.0, 30.0, Random(1)),
+        bench.hub.pool._callbacks, lambda _: True, None,
+    )  # fmt: skip
+    connection.want(("BTC-USD",))
+    bench.hub._on_lost("conn_000", ("BTC-USD",), "reset")
+    connection.watch(1.0, 0.0, may_be_silent=True)  # it is not open
+    connection._opened_at = 2.0
+    connection._subscribe(cast("Transport", SimpleNamespace(send=lambda _: None)), 2.0)
+    connection.watch(2.0, 0.0, may_be_silent=True)  # nor acknowledged
+    channels = [{"name": name, "product_ids": ["BTC-USD"]} for name in ("ticker", "heartbeat")]
+    connection._take(json.dumps({"type": "subscriptions", "channels": channels}).encode(), 3.0)
+    connection.watch(3.0, 0.0, may_be_silent=False)  # it owes data
+    assert [body["open"] for body in bench.hub.ledger.query()] == [True]
+    connection.watch(3.5, 0.0, may_be_silent=True)
+    assert [body["healed"] for body in bench.hub.ledger.query()] == ["reconnected"]
+
+
 def test_what_an_acknowledgement_leaves_out_is_counted_by_product(bench: Bench) -> None:
     sent: list[bytes] = []
     connection = Connection(
