@@ -38,6 +38,7 @@ class CatalogueKeeper:
         self.catalogue: Catalogue | None = None
         self.problem: str | None = "the product list has not been read yet"
         self._looked_at = self._due_at = float("-inf")  # monotonic seconds: the last look's end, and the next
+        self._read_at = float("-inf")  # when the exchange's own list was last had: its ``as_of`` is data
         self._refuted = False  # whether a trade has refuted the list since the last look began
         self.worker = Worker("catalogue", self.look)
 
@@ -68,6 +69,7 @@ class CatalogueKeeper:
             log.warning("no product list from the exchange: %s", error)
             self._fall_back(f"no product list from the exchange: {error}")
             return max(0.5, self._backoff.failed())
+        self._read_at = time.monotonic()
         self._backoff.failures = 0
         self.problem = None
         if self.catalogue is not None and not self.catalogue.products:
@@ -82,7 +84,7 @@ class CatalogueKeeper:
         except CatalogueError as error:
             problem = f"{problem}; {error}"
         if self.catalogue is not None:
-            if not self.catalogue.old and time.time() - self.catalogue.as_of < LATE_REFRESHES * self._refresh_seconds:
+            if not self.catalogue.old and time.monotonic() - self._read_at < LATE_REFRESHES * self._refresh_seconds:
                 return  # one that failed is made up for by the next, before anybody could have missed it
             problem = f"the product list is old (of {iso_time(self.catalogue.as_of)}): {problem}"
         self.problem = problem

@@ -1,6 +1,5 @@
 """Which products there are: from the exchange, from disk, by the settings; never from what can't be believed."""
 
-import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -516,7 +515,7 @@ def test_a_malformed_entry_says_nothing_of_its_product(tmp_path: Path) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("simulate", [False, True])  # with a list on disk to compare with, and without
 def test_a_failure_or_a_suspicious_list_changes_nothing_but_that_the_list_is_old(
-    tmp_path: Path, body: object, simulate: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: object, simulate: bool
 ) -> None:
     again = Again(tmp_path, simulate=simulate)
     halted = {"BTC-USD": ("offline", False)}
@@ -525,9 +524,10 @@ def test_a_failure_or_a_suspicious_list_changes_nothing_but_that_the_list_is_old
     assert again.read(body) == halted
     assert 0.5 <= again.delay <= RETRY_SECONDS[0]
     assert again.keeper.problem is None  # the next may succeed before anybody could have missed it
-    known = again.keeper.catalogue
-    assert known is not None
-    again.keeper.catalogue = dataclasses.replace(known, as_of=known.as_of - 601.0)  # two intervals
+    monkeypatch.setattr(keeper_module.time, "time", lambda: 1e10)
+    assert again.read(body) == halted
+    assert again.keeper.problem is None  # a jump of the wall clock makes no list old
+    again.keeper._read_at -= 601.0  # two intervals
     assert again.read(body) == halted
     assert (again.keeper.problem or "").startswith("the product list is old (of 20")
     assert len(again.taker.taken) == taken
