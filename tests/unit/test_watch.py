@@ -10,7 +10,15 @@ from hub.book import Book
 from hub.feed.repair import Repair
 from hub.ledger import Ledger
 from hub.model import Cause, ConnectionSnapshot, ConnectionStatus, Heartbeat, Source, Ticker, Trust
-from hub.watch import MOVE_SECONDS, PAUSE_SECONDS, RESUBSCRIBE_SECONDS, RETRY_SECONDS, REVIEW_SECONDS, Watch
+from hub.watch import (
+    MOVE_SECONDS,
+    PAUSE_SECONDS,
+    REQUEST_SETTLE_SECONDS,
+    RESUBSCRIBE_SECONDS,
+    RETRY_SECONDS,
+    REVIEW_SECONDS,
+    Watch,
+)
 
 TIME = "2026-11-20T01:02:03Z"
 
@@ -288,6 +296,47 @@ def test_a_review_that_is_a_little_late_is_a_review(bench: Bench) -> None:
     bench.now += PAUSE_SECONDS + REVIEW_SECONDS - 0.05
     bench.watch.step()
     assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True)]
+
+
+def test_a_hub_that_is_late_again_and_again_reviews_nevertheless(bench: Bench) -> None:
+    bench.pool.backlog = True  # of one socket, that never catches up
+    reviewed = total = 0
+    for _ in range(17):
+        for step in range(30):
+            bench.now += 1.3 if step == 0 else REVIEW_SECONDS
+            bench.tick(7 + total)
+            bench.sent.clear()
+            bench.book.set_catalogue({"BTC-USD": (Trust.HALTED, "")} if total % 2 else {})  # a change for each review
+            bench.watch.step()
+            total += 1
+            reviewed += bool(bench.sent)
+    assert reviewed > 0.7 * total
+
+
+def test_a_hub_that_stands_still_while_it_settles_is_given_no_more_time(bench: Bench) -> None:
+    bench.tick(7)
+    bench.pool.backlog = True
+    for _ in range(2):
+        bench.now += 7.0
+        bench.watch.step()
+    assert [body["trust"] for body in bench.sent] == ["stale"]
+
+
+def test_a_request_waits_two_seconds_at_most(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sleep(seconds: float) -> None:
+        bench.now += seconds + 1.3 * (bench.now > begun + 1.0)  # and now it is late again
+        assert bench.now <= begun + REQUEST_SETTLE_SECONDS + 1.4
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    bench.now += 30.0
+    bench.pool.backlog = True
+    begun = bench.now
+    bench.watch.settle()
+    assert bench.now >= begun + REQUEST_SETTLE_SECONDS
+    bench.pool.backlog = False
+    begun = bench.now
+    bench.watch.settle()
+    assert bench.now == begun
 
 
 # -- escalation ----------------------------------------------------------------------------------------
