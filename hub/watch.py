@@ -2,7 +2,7 @@
 
 Escalation for what a heartbeat names and the socket does not bring: after a second the product is *behind* and its
 trades are fetched; after three it is subscribed anew (or its connection replaced, if that brings nothing for anybody);
-after eight it is moved to another connection.
+after eight it is moved to another connection; then, as long as it lasts, one or the other every half minute.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SETTLE_STEP_SECONDS = 0.02
 DOUBT_HEARTBEATS = 2.5  # of silence on a whole connection; the watchdog replaces it at three
 RESUBSCRIBE_SECONDS = 3.0
 MOVE_SECONDS = 8.0
-RETRY_SECONDS = 30.0  # after that, for as long as it lasts
+RETRY_SECONDS = 30.0  # from one step to the next after that, for as long as it lasts
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
@@ -49,7 +49,7 @@ class Watch:
         self._ledger = ledger
         self._repair = repair
         self._publish = publish
-        self._treated: dict[str, int] = {}  # product → steps of the escalation that were taken
+        self._treated: dict[str, tuple[int, float]] = {}  # product → steps of the escalation taken, when the last was
         self._owed_at: dict[str, float] = {}  # product → when it was last owed anything
         self._offline: dict[str, Gap] = {}  # connection → its gap in the ledger
         self._returning: dict[str, Cause] = {}  # products whose next jump is their lost connection's doing
@@ -169,14 +169,13 @@ class Watch:
                 self._pool.replace(slot.connection_id, "no_data")
                 continue
             for product_id in here:
-                self._escalate(product_id, patients[product_id])
+                self._escalate(product_id, patients[product_id], now)
 
-    def _escalate(self, product_id: str, age_seconds: float) -> None:
-        taken = self._treated.get(product_id, 0)
-        if taken == 1 and age_seconds >= MOVE_SECONDS:
-            self._treated[product_id] = 2
-            if self._pool.move(product_id):
-                return
-        if taken == 0 or (taken > 1 and age_seconds >= taken * RETRY_SECONDS):
-            self._treated[product_id] = taken + 1
-            self._pool.resubscribe(product_id)
+    def _escalate(self, product_id: str, age_seconds: float, now: float) -> None:
+        """Take the next step if it is due: subscribe anew and move, by turns."""
+        taken, last_at = self._treated.get(product_id, (0, float("-inf")))
+        # by the last step, not by the age alone: each subscription brings a ticker, and the age begins anew
+        if now - last_at >= RETRY_SECONDS or (taken == 1 and age_seconds >= MOVE_SECONDS):
+            self._treated[product_id] = taken + 1, now
+            if not (taken % 2 and self._pool.move(product_id)):
+                self._pool.resubscribe(product_id)

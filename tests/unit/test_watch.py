@@ -1,5 +1,6 @@
 """The night watch: what it notes, fetches, and puts right, step by step."""
 
+import itertools
 import json
 from typing import Any
 
@@ -383,6 +384,23 @@ def test_the_last_ticker_that_a_subscription_brings_is_no_recovery(bench: Bench)
     bench.tick(8)  # and nothing after it
     bench.run(MOVE_SECONDS + 0.5, beats={"BTC-USD": 20}, ticks={"ETH-USD": 300})
     assert [what for what, _ in bench.pool.asked] == ["resubscribe", "move"]
+
+
+def test_a_product_that_stays_stuck_is_treated_every_half_minute(bench: Bench) -> None:
+    bench.tick(7)
+    begun, steps = bench.now, list[tuple[str, float]]()
+    while bench.now < begun + 400:
+        bench.run(1, beats={"BTC-USD": 9 + round(bench.now)}, ticks={"ETH-USD": 100, "ADA-USD": 100, "SOL-USD": 100})
+        for what, product_id in bench.pool.asked:
+            assert product_id == "BTC-USD"
+            steps.append((what, bench.now))
+            bench.tick(9 + round(bench.now))  # the last ticker comes with each, and nothing after it
+        bench.pool.asked.clear()
+    assert len(steps) >= 10
+    assert {what for what, _ in steps[0::2]} == {"resubscribe"}
+    assert {what for what, _ in steps[1::2]} == {"move"}
+    waits = [after - before for (_, before), (_, after) in itertools.pairwise(steps)]
+    assert all(RETRY_SECONDS - 1 <= one <= RETRY_SECONDS + 5 for one in waits[1:])
 
 
 def test_a_connection_that_brings_no_data_for_anybody_is_replaced(bench: Bench) -> None:
