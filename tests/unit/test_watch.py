@@ -73,11 +73,12 @@ class StubPool:
         self.asked.append(("replace", f"{connection_id} {cause}"))
 
 
-class NoRest:
-    """Is never asked: nobody steps the repair."""
+class EmptyRest:
+    """Has no trades."""
 
     def get_json(self, path: str) -> Any:
-        raise AssertionError(path)
+        assert path.startswith("/products/")
+        return []
 
 
 class Bench:
@@ -90,7 +91,7 @@ class Bench:
         self.book.set_products([product_id for slot in slots for product_id in slot.product_ids])
         self.pool = StubPool(*slots)
         self.ledger = Ledger("epoch", lambda _: None)
-        self.repair = Repair(NoRest(), self.ledger.missing_of, lambda _: None)  # type: ignore[arg-type]
+        self.repair = Repair(EmptyRest(), self.ledger.missing_of, lambda _: None, lambda: self.now)  # type: ignore
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)  # type: ignore[arg-type]
 
     def _publish(self, event: str, payload: str) -> None:
@@ -178,9 +179,23 @@ def test_what_a_heartbeat_names_for_a_second_is_noted_once_and_repaired(bench: B
     assert bench.ledger.query()[0]["connection_id"] == "conn_000"
     bench.beat(12)
     bench.run(1.4)
-    assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True), ("BTC-USD", "heartbeat", 10, 12, True)]
+    assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 12, True)]
     assert bench.repair.pending() == {"BTC-USD": 0}
-    assert bench.ledger.missing_of("BTC-USD") == [(8, 9), (10, 12)]
+    assert bench.ledger.missing_of("BTC-USD") == [(8, 12)]
+
+
+def test_a_product_that_stays_stuck_is_one_gap_and_what_it_grows_by_is_fetched(bench: Bench) -> None:
+    bench.tick(7)
+    for second in range(100):
+        bench.run(1, beats={"BTC-USD": 9 + second})
+        if second == 50:
+            assert bench.repair.step() == 0.0  # it was due, and brought nothing: the next try is later
+    assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 108, True)]
+    assert bench.repair.pending() == {"BTC-USD": 1}
+    bench.run(1, beats={"BTC-USD": 200})
+    for trade_id in range(8, 108):
+        bench.ledger.arrived("BTC-USD", trade_id, "backfill")
+    assert bench.ledger.missing_of("BTC-USD") == [(108, 200)]  # which is what the repair asks for
 
 
 def test_a_jump_that_a_heartbeat_had_named_is_not_noted_twice(bench: Bench) -> None:
