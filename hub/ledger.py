@@ -147,6 +147,20 @@ class Ledger:
                 self._close(gap, "not watched")
         self._changed(ended)
 
+    def deny(self, product: str, last_id: int) -> None:
+        """Note that a product has had no trades after this one: what is missing of them was named by mistake."""
+        with self._lock:
+            held = self._missing.get(product, [])
+            cut = list(dict.fromkeys(gap for _, last, gap in held if last > last_id))
+            if not cut:
+                return
+            self._missing[product] = [(a, min(b, last_id), gap) for a, b, gap in held if a <= last_id]
+            for gap in cut:
+                gap.missing = [(a, min(b, last_id)) for a, b in gap.missing if a <= last_id]
+                if not gap.missing:
+                    self._close(gap, "denied")
+        self._changed(cut)
+
     def has_open(self, product: str) -> bool:
         """Tell whether a product has an open gap (cheap: asked for every tick)."""
         return product in self._missing

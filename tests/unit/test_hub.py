@@ -277,3 +277,20 @@ def test_a_payload_of_the_book_has_its_ages(bench: Bench) -> None:
     assert quote is not None
     body = json.loads(bench.hub.payload(quote, 101.5))
     assert (body["age_ms"], body["verified_ms"], body["quote_age_ms"]) == (1_500, 1_500, 1_500)
+
+
+def test_what_a_wrong_trade_id_made_missing_is_missing_no_more_when_it_is_denied(bench: Bench) -> None:
+    bench.tick(100)
+    bench.tick(15_100, at=101.0)
+    assert len(bench.open_ids()) == 14_999
+    for second in range(3, 9):
+        last_id = 100 + 2 * second  # of the trades between, half come
+        bench.tick(last_id, at=100.0 + second)
+        bench.hub._on_event("conn_000", Heartbeat("BTC-USD", last_id, 1, TIME), 1_000.0, 100.0 + second)
+    assert bench.open_ids() == [101, 102, 103, 104, 105, 107, 109, 111, 113, 115]  # those below did not come yet
+    bench.fetch(*bench.open_ids())
+    assert bench.ids("ticker_update") == [100, 15_100]
+    bench.tick(117, at=109.0)
+    bench.fetch(*bench.open_ids())
+    assert [body["healed"] for body in bench.hub.ledger.query()] == ["backfill"]
+    assert bench.ids("ticker_update") == [100, 15_100, 117]

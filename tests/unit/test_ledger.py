@@ -196,6 +196,24 @@ def test_gaps_of_products_that_are_not_watched_end_unhealed(ledger: Ledger, chan
     assert not ledger.arrived("BTC-USD", 8, "late")
 
 
+def test_ids_that_are_denied_are_missing_no_more(ledger: Ledger, changes: Changes) -> None:
+    for missing in ((90, 91), (101, 15_099), (15_101, 15_110)):
+        ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, missing)
+    ledger.open_ids("ETH-USD", None, Cause.SEQUENCE, (15_000, 15_001))
+    del changes.seen[:]
+    ledger.deny("BTC-USD", 104)
+    assert ledger.missing_of("BTC-USD") == [(90, 91), (101, 104)]
+    assert ledger.missing_of("ETH-USD") == [(15_000, 15_001)]
+    assert [(body["first_id"], body["missing_ranges"], body["healed"]) for body in ledger.query("BTC-USD")] == [
+        (15_101, [], "denied"), (101, [[101, 104]], None), (90, [[90, 91]], None),
+    ]  # fmt: skip
+    assert len(changes.seen) == 2
+    ledger.deny("BTC-USD", 80)
+    assert not ledger.has_open("BTC-USD")
+    ledger.deny("BTC-USD", 0)
+    assert (ledger.open_count(), len(changes.seen)) == (1, 4)
+
+
 # -- of a connection -----------------------------------------------------------------------------------
 
 
