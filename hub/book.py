@@ -206,16 +206,20 @@ class Book:
         entry.catalogue = None
         return True
 
-    def beat(self, heartbeat: Heartbeat, monotonic: float) -> None:
-        """Take a heartbeat in: evidence on which trade is the product's last."""
+    def beat(self, heartbeat: Heartbeat, monotonic: float) -> int | None:
+        """Take a heartbeat in: evidence on which trade is the product's last.
+
+        Return the last id that is believed, if larger ones were until now; else None.
+        """
         with self._lock:
             entry = self._entries.get(heartbeat.product_id)
             if entry is None:
-                return
+                return None
             named, ours = heartbeat.last_trade_id, max(0, entry.continuity.last_id)  # 0: no trade yet
             if entry.continuity.last_id >= 0 and named - ours > MAX_JUMP:  # absurd, unless a ticker says the same
                 entry.absurd_id = named
-                return
+                return None
+            named_before = entry.named_id
             entry.lower_beats = entry.lower_beats + 1 if named < entry.named_id else 0
             if named >= entry.named_id or entry.lower_beats >= AGREEING_BEATS:  # one alone may have been overtaken
                 entry.named_id, entry.lower_beats = named, 0
@@ -231,15 +235,18 @@ class Book:
                 delisted = entry.catalogue is not None and entry.catalogue[0] is Trust.DELISTED
                 if not delisted and (named == ours or monotonic - entry.quote_at <= BEHIND_SECONDS):
                     entry.verified_at, entry.doubted = monotonic, False
-            self._deny(entry, named < ours and monotonic - entry.quote_at > BEHIND_SECONDS, monotonic)
+            given_up = self._deny(entry, named < ours and monotonic - entry.quote_at > BEHIND_SECONDS, monotonic)
             if named > max(0, entry.delivered_id):
                 if entry.undelivered_since is None:
                     entry.undelivered_since = monotonic
             elif entry.named_id <= max(0, entry.delivered_id):
                 entry.undelivered_since = None
+            if given_up:
+                return named
+            return max(named, ours) if entry.named_id < named_before and named_before > ours else None
 
     @staticmethod
-    def _deny(entry: _Entry, denied: bool, monotonic: float) -> None:
+    def _deny(entry: _Entry, denied: bool, monotonic: float) -> bool:
         """Give up trade ids that the heartbeats have denied for ``DENIED_SECONDS``: they were wrong, or began anew."""
         if not denied:
             entry.denied_since = None
@@ -249,6 +256,8 @@ class Book:
             entry.continuity = Continuity()
             entry.delivered_id = entry.named_id = -1
             entry.denied_since = None
+            return True
+        return False
 
     def doubt(self, product_ids: Collection[str]) -> None:
         """Note that these products' connection was lost: nothing is proved until something new is heard."""

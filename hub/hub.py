@@ -125,7 +125,9 @@ class PriceHub:
         if type(event) is Ticker:
             self._on_ticker(event, Source.WS, connection_id, wall, monotonic, now)
         elif type(event) is Heartbeat:
-            self.book.beat(event, monotonic)
+            last_id = self.book.beat(event, monotonic)
+            if last_id is not None:  # at once: later ids may be missing soon
+                self.ledger.deny(event.product_id, last_id)
 
     def _on_ticker(
         self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float, now: float

@@ -20,6 +20,7 @@ from hub.model import Cause, IdRange
 from hub.payload import iso_time
 
 MAX_ENTRIES = 10_000  # past it the oldest closed entry is forgotten, then the oldest open one (and counted)
+MAX_GROWN_IDS = 10_000  # of a gap that grows: a longer one might be more than the repair fetches
 
 
 @dataclass(slots=True, eq=False)
@@ -102,11 +103,18 @@ class Ledger:
         self._changed([*ended, *mine.values(), *forgotten])
 
     def open_ids(self, product: str, connection_id: str | None, cause: Cause, missing: IdRange) -> list[Gap]:
-        """Note that these trades of a product did not come; return the new gaps (for ids that are noted: none)."""
+        """Note that these trades of a product did not come; return the gaps that are new or grew.
+
+        Ids that are noted already make none. Those right after an open gap of the same kind make it grow: a product
+        that is stuck is named a later trade with each heartbeat.
+        """
         with self._lock:
             held, (first, last) = self._missing.get(product, []), missing
             noted = held[bisect_left(held, first, key=itemgetter(1)) : bisect_right(held, last, key=itemgetter(0))]
-            made = [self._add(product, connection_id, cause, item) for item in _difference(missing, noted)]
+            made = [
+                self._grow(product, connection_id, cause, item) or self._add(product, connection_id, cause, item)
+                for item in _difference(missing, noted)
+            ]
             forgotten, self._forgotten = self._forgotten, []
         if made:
             self._changed([*made, *forgotten])
@@ -142,6 +150,20 @@ class Ledger:
             for gap in ended:
                 self._close(gap, "not watched")
         self._changed(ended)
+
+    def deny(self, product: str, last_id: int) -> None:
+        """Note that a product has had no trades after this one: what is missing of them was named by mistake."""
+        with self._lock:
+            held = self._missing.get(product, [])
+            cut = list(dict.fromkeys(gap for _, last, gap in held if last > last_id))
+            if not cut:
+                return
+            self._missing[product] = [(a, min(b, last_id), gap) for a, b, gap in held if a <= last_id]
+            for gap in cut:
+                gap.missing = [(a, min(b, last_id)) for a, b in gap.missing if a <= last_id]
+                if not gap.missing:
+                    self._close(gap, "denied")
+        self._changed(cut)
 
     def has_open(self, product: str) -> bool:
         """Tell whether a product has an open gap (cheap: asked for every tick)."""
@@ -200,6 +222,24 @@ class Ledger:
         self._miss(gap)
         self.totals[cause.value] += 1
         self._bound()
+        return gap
+
+    def _grow(self, product: str, connection_id: str | None, cause: Cause, ids: IdRange) -> Gap | None:
+        """Have the open gap that ends right before these ids hold them, too; None if there is none."""
+        held, (first, last) = self._missing.get(product, []), ids
+        index = bisect_left(held, first, key=itemgetter(0))
+        if not index:
+            return None
+        begin, end, gap = held[index - 1]
+        kind = (gap.last_id, gap.epoch, gap.connection_id, gap.cause)
+        if kind != (first - 1, self.epoch, connection_id, cause.value) or last - (gap.first_id or 0) >= MAX_GROWN_IDS:
+            return None
+        gap.last_id = last
+        if end == first - 1:
+            held[index - 1], gap.missing[-1] = (begin, last, gap), (begin, last)
+        else:  # its last ones came
+            held.insert(index, (first, last, gap))
+            gap.missing.append(ids)
         return gap
 
     def _close(self, gap: Gap, healed: str) -> None:

@@ -2,7 +2,7 @@
 
 Escalation for what a heartbeat names and the socket does not bring: after a second the product is *behind* and its
 trades are fetched; after three it is subscribed anew (or its connection replaced, if that brings nothing for anybody);
-after eight it is moved to another connection.
+after eight it is moved to another connection; then, as long as it lasts, one or the other every half minute.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from hub.worker import Worker
 
 REVIEW_SECONDS = 0.2
 PAUSE_SECONDS = 1.0  # a review that comes this much late: the hub stood still, and readers go first
-SETTLE_SECONDS = 8.0  # for reading what a pause left in the buffers
+SETTLE_SECONDS = 8.0  # at most, for reading what a pause left in the buffers; no longer than the pause was
+REVIEWS_BETWEEN = 10  # at least, from one settling to the next: a hub that is late again and again must judge, too
+REQUEST_SETTLE_SECONDS = 2.0  # a request waits no longer
 SETTLE_STEP_SECONDS = 0.02
 DOUBT_HEARTBEATS = 2.5  # of silence on a whole connection; the watchdog replaces it at three
 RESUBSCRIBE_SECONDS = 3.0
 MOVE_SECONDS = 8.0
-RETRY_SECONDS = 30.0  # after that, for as long as it lasts
+RETRY_SECONDS = 30.0  # from one step to the next after that, for as long as it lasts
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
@@ -47,12 +49,13 @@ class Watch:
         self._ledger = ledger
         self._repair = repair
         self._publish = publish
-        self._treated: dict[str, int] = {}  # product → steps of the escalation that were taken
+        self._treated: dict[str, tuple[int, float]] = {}  # product → steps of the escalation taken, when the last was
         self._owed_at: dict[str, float] = {}  # product → when it was last owed anything
         self._offline: dict[str, Gap] = {}  # connection → its gap in the ledger
         self._returning: dict[str, Cause] = {}  # products whose next jump is their lost connection's doing
         self._reviewed_at = time.monotonic()
         self._settle_until = 0.0  # the end of a pause's aftermath
+        self._reviews = REVIEWS_BETWEEN  # since the last pause that was given time to settle
         self.worker = Worker("watch", self.step)
 
     # -- what others tell -----------------------------------------------------------------------------
@@ -105,6 +108,7 @@ class Watch:
         self._reviewed_at = now
         if paused:
             return REVIEW_SECONDS
+        self._reviews += 1
         self._book.doubt(self._pool.silent_products(now, DOUBT_HEARTBEATS))
         self.tell(self._book.review(now, time.time()))
         late = self._book.late(now, BEHIND_SECONDS)
@@ -118,15 +122,18 @@ class Watch:
         return REVIEW_SECONDS
 
     def settle(self) -> None:
-        """After a pause of the hub, wait until the readers have caught up: what waits in buffers goes first."""
-        while self._stood_still(now := time.monotonic()) and now < self._settle_until:
+        """After a pause of the hub, wait a little for the readers to catch up: what waits in buffers goes first."""
+        give_up_at = time.monotonic() + REQUEST_SETTLE_SECONDS
+        while self._stood_still(now := time.monotonic()) and now < give_up_at:
             time.sleep(SETTLE_STEP_SECONDS)
 
     def _stood_still(self, now: float) -> bool:
         """Tell whether the hub has just stood still and may not have read what came meanwhile."""
-        if now - self._reviewed_at > REVIEW_SECONDS + PAUSE_SECONDS:
+        late = now - self._reviewed_at
+        if late > REVIEW_SECONDS + PAUSE_SECONDS and self._reviews >= REVIEWS_BETWEEN:
             self._reviewed_at = now
-            self._settle_until = now + SETTLE_SECONDS
+            self._settle_until = now + min(late, SETTLE_SECONDS)
+            self._reviews = 0
         return now < self._settle_until and self._pool.catching_up(now)
 
     def tell(self, changes: Iterable[TrustChange]) -> None:
@@ -162,14 +169,13 @@ class Watch:
                 self._pool.replace(slot.connection_id, "no_data")
                 continue
             for product_id in here:
-                self._escalate(product_id, patients[product_id])
+                self._escalate(product_id, patients[product_id], now)
 
-    def _escalate(self, product_id: str, age_seconds: float) -> None:
-        taken = self._treated.get(product_id, 0)
-        if taken == 1 and age_seconds >= MOVE_SECONDS:
-            self._treated[product_id] = 2
-            if self._pool.move(product_id):
-                return
-        if taken == 0 or (taken > 1 and age_seconds >= taken * RETRY_SECONDS):
-            self._treated[product_id] = taken + 1
-            self._pool.resubscribe(product_id)
+    def _escalate(self, product_id: str, age_seconds: float, now: float) -> None:
+        """Take the next step if it is due: subscribe anew and move, by turns."""
+        taken, last_at = self._treated.get(product_id, (0, float("-inf")))
+        # by the last step, not by the age alone: each subscription brings a ticker, and the age begins anew
+        if now - last_at >= RETRY_SECONDS or (taken == 1 and age_seconds >= MOVE_SECONDS):
+            self._treated[product_id] = taken + 1, now
+            if not (taken % 2 and self._pool.move(product_id)):
+                self._pool.resubscribe(product_id)

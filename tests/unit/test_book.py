@@ -310,7 +310,8 @@ def test_a_wrong_trade_id_is_given_up_when_heartbeats_deny_it(book: Book) -> Non
     take(book, 100, 0.0)
     take(book, 5_000_100, 1.0)
     for second in range(2, 10):
-        book.beat(heartbeat(100 + second), float(second))
+        denied = book.beat(heartbeat(100 + second), float(second))
+        assert denied == (108 if second == 8 else None)  # said once, when it is given up
         taken = take(book, 100 + second, second + 0.1)
     assert taken.order is Order.NEW
     assert trust(book, 9.2) is Trust.LIVE
@@ -320,10 +321,20 @@ def test_one_wrong_heartbeat_costs_seconds_and_opens_no_gap(book: Book) -> None:
     take(book, 100, 0.0)
     book.beat(heartbeat(1_000_100), 1.0)
     assert book.late(2.5, 1.0)[0].missing is None
-    book.beat(heartbeat(100), 2.0)
-    book.beat(heartbeat(100), 3.0)
+    assert book.beat(heartbeat(100), 2.0) is None
+    assert book.beat(heartbeat(100), 3.0) == 100
+    assert book.beat(heartbeat(100), 4.0) is None
     assert trust(book, 3.0) is Trust.LIVE
     assert book.late(4.5, 1.0) == []
+
+
+def test_heartbeats_that_lag_deny_nothing_that_we_have(book: Book) -> None:
+    take(book, 100, 0.0)
+    book.beat(heartbeat(110), 0.5)
+    take(book, 112, 1.0)
+    assert [book.beat(heartbeat(named), 1.5) for named in (105, 106, 107)] == [None] * 3
+    book.beat(heartbeat(120), 2.0)
+    assert [book.beat(heartbeat(named), 2.5) for named in (105, 106, 107)] == [None, 112, None]
 
 
 def test_a_trade_that_a_heartbeat_outruns_is_not_a_proof(book: Book) -> None:

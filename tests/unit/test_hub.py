@@ -355,3 +355,20 @@ def test_what_waited_to_be_read_is_judged_when_it_leaves(bench: Bench) -> None:
     assert [body["trust"] for name, body in bench.sent if name == "trust_update"] == ["live", "stale"]  # no flapping
     bench.tick(12, at=137.0)
     assert [body["trust"] for name, body in bench.sent if name == "trust_update"] == ["live", "stale", "live"]
+
+
+def test_what_a_wrong_trade_id_made_missing_is_missing_no_more_when_it_is_denied(bench: Bench) -> None:
+    bench.tick(100)
+    bench.tick(15_100, at=101.0)
+    assert len(bench.open_ids()) == 14_999
+    for second in range(3, 9):
+        last_id = 100 + 2 * second  # of the trades between, half come
+        bench.tick(last_id, at=100.0 + second)
+        bench.hub._on_event("conn_000", Heartbeat("BTC-USD", last_id, 1, TIME), 1_000.0, 100.0 + second, 100.0 + second)
+    assert bench.open_ids() == [101, 102, 103, 104, 105, 107, 109, 111, 113, 115]  # those below did not come yet
+    bench.fetch(*bench.open_ids())
+    assert bench.ids("ticker_update") == [100, 15_100]
+    bench.tick(117, at=109.0)
+    bench.fetch(*bench.open_ids())
+    assert [body["healed"] for body in bench.hub.ledger.query()] == ["backfill"]
+    assert bench.ids("ticker_update") == [100, 15_100, 117]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub import ledger as module
+from hub.feed.repair import MAX_IDS
 from hub.ledger import Gap, Ledger
 from hub.model import Cause
 
@@ -92,6 +93,45 @@ def test_what_is_noted_is_not_noted_again(ledger: Ledger) -> None:
     assert ledger.totals == {"sequence": 1, "heartbeat": 3}
 
 
+def test_ids_right_after_an_open_gap_of_the_same_kind_make_it_grow(ledger: Ledger, changes: Changes) -> None:
+    (gap,) = ledger.open_ids("BTC-USD", "conn_000", Cause.HEARTBEAT, (8, 9))
+    assert ledger.open_ids("BTC-USD", "conn_000", Cause.HEARTBEAT, (8, 12)) == [gap]
+    ledger.arrived("BTC-USD", 12, "late")
+    assert ledger.open_ids("BTC-USD", "conn_000", Cause.HEARTBEAT, (13, 14)) == [gap]
+    (body,) = ledger.query()
+    assert (body["first_id"], body["last_id"], body["missing_ranges"]) == (8, 14, [[8, 11], [13, 14]])
+    assert changes.seen == [(gap.id, True)] * 4
+    assert ledger.missing_of("BTC-USD") == [(8, 11), (13, 14)]
+    assert ledger.totals == {"heartbeat": 1}
+    for trade_id in (8, 9, 10, 11, 13, 14):
+        assert ledger.arrived("BTC-USD", trade_id, "backfill")
+    assert (ledger.open_count(), ledger.query()[0]["healed"]) == (0, "backfill")
+    assert ledger.open_ids("BTC-USD", "conn_000", Cause.HEARTBEAT, (15, 15)) != [gap]  # it is over
+
+
+def test_ids_after_a_gap_of_another_kind_are_a_gap_of_their_own(ledger: Ledger) -> None:
+    ledger.restore([kept(1, 1, 7)])  # of another epoch
+    for number, (connection_id, cause, missing) in enumerate([
+        ("conn_000", Cause.SEQUENCE, (8, 9)),
+        ("conn_001", Cause.SEQUENCE, (10, 11)),
+        ("conn_001", Cause.HEARTBEAT, (12, 13)),
+        ("conn_001", Cause.HEARTBEAT, (15, 15)),
+        ("conn_001", Cause.HEARTBEAT, (5_000, 10_010)),
+        ("conn_001", Cause.HEARTBEAT, (10_011, 15_000)),  # what grew too long might not be fetched
+    ], 2):  # fmt: skip
+        ledger.open_ids("BTC-USD", connection_id, cause, missing)
+        assert ledger.open_count() == number
+    assert ledger.open_ids("BTC-USD", "conn_001", Cause.HEARTBEAT, (15_001, 15_001))
+    assert ledger.open_count() == 7
+
+
+def test_what_grew_is_never_more_than_is_fetched(ledger: Ledger) -> None:
+    for first in range(1, 100_000, 10):
+        ledger.open_ids("BTC-USD", None, Cause.HEARTBEAT, (1, first + 9))
+    assert ledger.open_count() == 10
+    assert all(last - first < MAX_IDS for first, last in ledger.missing_of("BTC-USD"))
+
+
 ranges = st.tuples(st.integers(0, 40), st.integers(0, 12)).map(lambda item: (item[0], item[0] + item[1]))
 
 
@@ -102,7 +142,8 @@ def test_ids_are_noted_once_whatever_overlaps(missing: list[tuple[int, int]]) ->
     for item in missing:
         made = ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, item)
         new = set(range(item[0], item[1] + 1)) - wanted
-        assert sorted(ids_of(made)) == sorted(new)
+        assert bool(made) == bool(new)
+        assert new <= set(ids_of(made)) <= new | wanted  # with those of gaps that grew
         wanted |= new
         ledger.open_ids("ETH-USD", None, Cause.SEQUENCE, item)
     assert open_of(ledger) == sorted(wanted)
@@ -153,6 +194,24 @@ def test_gaps_of_products_that_are_not_watched_end_unhealed(ledger: Ledger, chan
     assert (body["healed"], body["missing"], body["missing_ranges"]) == ("not watched", 4, [[8, 9], [11, 12]])
     assert [body["id"] for body in ledger.query(is_open=True)] == [kept.id]
     assert not ledger.arrived("BTC-USD", 8, "late")
+
+
+def test_ids_that_are_denied_are_missing_no_more(ledger: Ledger, changes: Changes) -> None:
+    for missing in ((90, 91), (101, 15_099), (15_101, 15_110)):
+        ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, missing)
+    ledger.open_ids("ETH-USD", None, Cause.SEQUENCE, (15_000, 15_001))
+    del changes.seen[:]
+    ledger.deny("BTC-USD", 104)
+    assert ledger.missing_of("BTC-USD") == [(90, 91), (101, 104)]
+    assert ledger.missing_of("ETH-USD") == [(15_000, 15_001)]
+    assert [(body["first_id"], body["missing_ranges"], body["healed"]) for body in ledger.query("BTC-USD")] == [
+        (15_101, [], "denied"), (101, [[101, 104]], None), (90, [[90, 91]], None),
+    ]  # fmt: skip
+    assert len(changes.seen) == 2
+    ledger.deny("BTC-USD", 80)
+    assert not ledger.has_open("BTC-USD")
+    ledger.deny("BTC-USD", 0)
+    assert (ledger.open_count(), len(changes.seen)) == (1, 4)
 
 
 # -- of a connection -----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The night watch: what it notes, fetches, and puts right, step by step."""
 
+import itertools
 import json
 from typing import Any
 
@@ -10,7 +11,15 @@ from hub.book import Book
 from hub.feed.repair import Repair
 from hub.ledger import Ledger
 from hub.model import Cause, ConnectionSnapshot, ConnectionStatus, Heartbeat, Source, Ticker, Trust
-from hub.watch import MOVE_SECONDS, PAUSE_SECONDS, RESUBSCRIBE_SECONDS, RETRY_SECONDS, REVIEW_SECONDS, Watch
+from hub.watch import (
+    MOVE_SECONDS,
+    PAUSE_SECONDS,
+    REQUEST_SETTLE_SECONDS,
+    RESUBSCRIBE_SECONDS,
+    RETRY_SECONDS,
+    REVIEW_SECONDS,
+    Watch,
+)
 
 TIME = "2026-11-20T01:02:03Z"
 
@@ -64,11 +73,12 @@ class StubPool:
         self.asked.append(("replace", f"{connection_id} {cause}"))
 
 
-class NoRest:
-    """Is never asked: nobody steps the repair."""
+class EmptyRest:
+    """Has no trades."""
 
     def get_json(self, path: str) -> Any:
-        raise AssertionError(path)
+        assert path.startswith("/products/")
+        return []
 
 
 class Bench:
@@ -81,7 +91,7 @@ class Bench:
         self.book.set_products([product_id for slot in slots for product_id in slot.product_ids])
         self.pool = StubPool(*slots)
         self.ledger = Ledger("epoch", lambda _: None)
-        self.repair = Repair(NoRest(), self.ledger.missing_of, lambda _: None)  # type: ignore[arg-type]
+        self.repair = Repair(EmptyRest(), self.ledger.missing_of, lambda _: None, lambda: self.now)  # type: ignore
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)  # type: ignore[arg-type]
 
     def _publish(self, event: str, payload: str) -> None:
@@ -169,9 +179,23 @@ def test_what_a_heartbeat_names_for_a_second_is_noted_once_and_repaired(bench: B
     assert bench.ledger.query()[0]["connection_id"] == "conn_000"
     bench.beat(12)
     bench.run(1.4)
-    assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True), ("BTC-USD", "heartbeat", 10, 12, True)]
+    assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 12, True)]
     assert bench.repair.pending() == {"BTC-USD": 0}
-    assert bench.ledger.missing_of("BTC-USD") == [(8, 9), (10, 12)]
+    assert bench.ledger.missing_of("BTC-USD") == [(8, 12)]
+
+
+def test_a_product_that_stays_stuck_is_one_gap_and_what_it_grows_by_is_fetched(bench: Bench) -> None:
+    bench.tick(7)
+    for second in range(100):
+        bench.run(1, beats={"BTC-USD": 9 + second})
+        if second == 50:
+            assert bench.repair.step() == 0.0  # it was due, and brought nothing: the next try is later
+    assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 108, True)]
+    assert bench.repair.pending() == {"BTC-USD": 1}
+    bench.run(1, beats={"BTC-USD": 200})
+    for trade_id in range(8, 108):
+        bench.ledger.arrived("BTC-USD", trade_id, "backfill")
+    assert bench.ledger.missing_of("BTC-USD") == [(108, 200)]  # which is what the repair asks for
 
 
 def test_a_jump_that_a_heartbeat_had_named_is_not_noted_twice(bench: Bench) -> None:
@@ -290,6 +314,47 @@ def test_a_review_that_is_a_little_late_is_a_review(bench: Bench) -> None:
     assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True)]
 
 
+def test_a_hub_that_is_late_again_and_again_reviews_nevertheless(bench: Bench) -> None:
+    bench.pool.backlog = True  # of one socket, that never catches up
+    reviewed = total = 0
+    for _ in range(17):
+        for step in range(30):
+            bench.now += 1.3 if step == 0 else REVIEW_SECONDS
+            bench.tick(7 + total)
+            bench.sent.clear()
+            bench.book.set_catalogue({"BTC-USD": (Trust.HALTED, "")} if total % 2 else {})  # a change for each review
+            bench.watch.step()
+            total += 1
+            reviewed += bool(bench.sent)
+    assert reviewed > 0.7 * total
+
+
+def test_a_hub_that_stands_still_while_it_settles_is_given_no_more_time(bench: Bench) -> None:
+    bench.tick(7)
+    bench.pool.backlog = True
+    for _ in range(2):
+        bench.now += 7.0
+        bench.watch.step()
+    assert [body["trust"] for body in bench.sent] == ["stale"]
+
+
+def test_a_request_waits_two_seconds_at_most(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sleep(seconds: float) -> None:
+        bench.now += seconds + 1.3 * (bench.now > begun + 1.0)  # and now it is late again
+        assert bench.now <= begun + REQUEST_SETTLE_SECONDS + 1.4
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    bench.now += 30.0
+    bench.pool.backlog = True
+    begun = bench.now
+    bench.watch.settle()
+    assert bench.now >= begun + REQUEST_SETTLE_SECONDS
+    bench.pool.backlog = False
+    begun = bench.now
+    bench.watch.settle()
+    assert bench.now == begun
+
+
 # -- escalation ----------------------------------------------------------------------------------------
 
 
@@ -334,6 +399,23 @@ def test_the_last_ticker_that_a_subscription_brings_is_no_recovery(bench: Bench)
     bench.tick(8)  # and nothing after it
     bench.run(MOVE_SECONDS + 0.5, beats={"BTC-USD": 20}, ticks={"ETH-USD": 300})
     assert [what for what, _ in bench.pool.asked] == ["resubscribe", "move"]
+
+
+def test_a_product_that_stays_stuck_is_treated_every_half_minute(bench: Bench) -> None:
+    bench.tick(7)
+    begun, steps = bench.now, list[tuple[str, float]]()
+    while bench.now < begun + 400:
+        bench.run(1, beats={"BTC-USD": 9 + round(bench.now)}, ticks={"ETH-USD": 100, "ADA-USD": 100, "SOL-USD": 100})
+        for what, product_id in bench.pool.asked:
+            assert product_id == "BTC-USD"
+            steps.append((what, bench.now))
+            bench.tick(9 + round(bench.now))  # the last ticker comes with each, and nothing after it
+        bench.pool.asked.clear()
+    assert len(steps) >= 10
+    assert {what for what, _ in steps[0::2]} == {"resubscribe"}
+    assert {what for what, _ in steps[1::2]} == {"move"}
+    waits = [after - before for (_, before), (_, after) in itertools.pairwise(steps)]
+    assert all(RETRY_SECONDS - 1 <= one <= RETRY_SECONDS + 5 for one in waits[1:])
 
 
 def test_a_connection_that_brings_no_data_for_anybody_is_replaced(bench: Bench) -> None:
