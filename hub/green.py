@@ -105,17 +105,29 @@ def websocket_app(handler: Callable[[Any], None], max_message_bytes: int) -> Wsg
     return WebSocketWSGI(handler, max_frame_length=max_message_bytes)
 
 
-def send_raw(ws: Any, data: bytes) -> None:
-    """Write finished WebSocket frames to an accepted socket, whole: nobody else's bytes come between them."""
-    ws._send(data)
-
-
 def send_some(ws: Any, data: bytes | memoryview) -> int:
     """Write what an accepted socket takes at once and return how many bytes; never waits. ``OSError`` if it is gone."""
     try:
         return int(ws.socket.fd.send(data))  # the plain socket beneath, which does not block
     except BlockingIOError:
         return 0
+
+
+def wait_writable(ws: Any, timeout_seconds: float) -> bool:
+    """Wait until an accepted socket takes more; False if it did not within the time. ``OSError`` if it is gone."""
+    from eventlet import hubs
+
+    try:
+        hubs.trampoline(ws.socket.fd, write=True, timeout=timeout_seconds, timeout_exc=TimeoutError)
+    except TimeoutError:
+        return False
+    return True
+
+
+def end_sending(ws: Any) -> None:
+    """Shut an accepted WebSocket's sending side: its client reads what was sent, then the end."""
+    with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
+        ws.socket.shutdown(socket.SHUT_WR)
 
 
 def own_writer(ws: Any, write: Callable[[bytes], None]) -> None:

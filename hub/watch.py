@@ -39,7 +39,7 @@ class Watch:
     """Looks at the book every ``REVIEW_SECONDS``; owner of who was resubscribed or moved, and when."""
 
     def __init__(
-        self, book: Book, pool: ConnectionPool, ledger: Ledger, repair: Repair, publish: Callable[[str, str], None]
+        self, book: Book, pool: ConnectionPool, ledger: Ledger, repair: Repair, publish: Callable[[str, str, str], None]
     ) -> None:
         self._book = book
         self._pool = pool
@@ -133,7 +133,7 @@ class Watch:
                 "verified_ms": change.verified_ms,
                 "time": iso_time(change.at),
             }
-            self._publish("trust_update", orjson.dumps(body).decode())
+            self._publish("trust_update", orjson.dumps(body).decode(), change.product_id)
 
     def _treat(self, owed: list[Late], now: float) -> None:
         owing = {item.product_id: now - (item.undelivered_since or now) for item in owed}

@@ -1,40 +1,94 @@
-"""The seam: events in, each made ready once, gathered for a moment, offered to every client."""
+"""The seam: events in, each made ready once, gathered for a moment, offered to every client.
+
+Who publishes and who flushes may be different threads; clients live on one loop, where nothing below waits or yields,
+so that a client's snapshot and the flow after it have neither hole nor repeat.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
+import time
 from collections.abc import Callable, Iterable
+from enum import IntEnum, StrEnum
 from typing import Protocol
 
-from hub.fanout.batch import Batch, Message
+from hub.fanout.batch import CONFLATED, Batch, Message
+from hub.fanout.choice import EVERYTHING, Choice
+from hub.fanout.latency import Latency
 from hub.worker import Worker
 
 MAX_GATHERED = 10_000  # past it, whoever publishes flushes: nothing is dropped and nothing grows
+MIN_GATHER_SECONDS = 0.003
+GATHER_PER_FLUSH = 2.0  # gathering takes so many times what the flush took: the rest of the hub keeps its turn
+MAX_JOINS = 32  # snapshots a flush: a herd that comes back after a restart is let in by and by
 log = logging.getLogger(__name__)
 
 
+class Mode(StrEnum):
+    """How ticks are gathered."""
+
+    BASIC = "basic"  # one write an event, as plain Socket.IO does
+    ENHANCED = "enhanced"  # an idle hub at once, a busy one what a few milliseconds brought
+    ULTRA_LOW_LATENCY = "ultra_low_latency"  # at once, in the reader's own thread
+
+
+class CutReason(IntEnum):
+    """Why a client was cut off; a WebSocket close code where it still reads, a counter in any case."""
+
+    NOT_READING = 4001
+    TOO_MANY_EVENTS = 4002
+    BAD_PACKET = 4003
+    BUG = 4004
+
+
 class Client(Protocol):
-    """Where a batch goes: an owner of one client's socket."""
+    """Where batches go: the owner of one client's socket."""
 
-    def offer(self, batch: Batch) -> bool:
-        """Queue a batch without waiting; False if the client is gone, or has too much waiting."""
+    def welcome(self, snapshot: Batch, now: float) -> bool:
+        """Take the first batch, before any other; False if the client is gone."""
 
-    def cut(self) -> None:
+    def offer(self, batch: Batch, now: float) -> bool:
+        """Take a batch without waiting; False if the client is gone."""
+
+    def choose(self, choice: Choice) -> None:
+        """Note what the client wants from now on."""
+
+    def cut(self, reason: CutReason) -> None:
         """End the client at once. Idempotent."""
 
 
-class Fanout:
-    """Sends every event to every client, in the order in which it was published.
+class _Chooser:
+    """A client that asked for something, and what is held back until its pace allows it."""
 
-    An idle hub sends at once; after a flush, what comes within ``flush_seconds`` leaves together.
+    __slots__ = ("choice", "client", "due_at", "held")
+
+    def __init__(self, client: Client, choice: Choice) -> None:
+        self.client = client
+        self.choice = choice
+        self.held: dict[object, Message] = {}
+        self.due_at = 0.0
+
+
+class Fanout:
+    """Sends every event to every client that wants it, in the order in which it was published.
+
+    ``flush_seconds`` is the longest time for which a tick is gathered. ``snapshot()`` returns what a new client is sent
+    first, as (event, payload, product).
     """
 
-    def __init__(self, flush_seconds: float) -> None:
+    def __init__(
+        self, flush_seconds: float, mode: Mode = Mode.ENHANCED,
+        snapshot: Callable[[], Iterable[tuple[str, str, str | None]]] = tuple,
+    ) -> None:  # fmt: skip
         self._flush_seconds = flush_seconds
-        self._clients: dict[str, Client] = {}
+        self._mode = mode
+        self._snapshot = snapshot
+        # those that wait for their snapshot, and what it will not show: alerts, backfills
+        self._joining: dict[str, tuple[Client, list[Message]]] = {}
+        self._plain: dict[str, Client] = {}  # those that get everything
+        self._choosers: dict[str, _Chooser] = {}
         self._gathered: list[Message] = []
-        self._lock = threading.Lock()  # keeps a client's snapshot and the flow after it free of holes and repeats
+        self.latency = Latency()
         self.worker = Worker("fanout", self._step)
 
     def stop(self, timeout_seconds: float = 1.0) -> None:
@@ -42,71 +96,159 @@ class Fanout:
         self.worker.stop(timeout_seconds)
         self.flush()
 
+    # -- clients --------------------------------------------------------------------------------------
+
     @property
     def client_count(self) -> int:
         """How many clients get events."""
-        return len(self._clients)
+        return len(self._joining) + len(self._plain) + len(self._choosers)
 
-    def add(self, client_id: str, client: Client, snapshot: Callable[[], Iterable[tuple[str, str]]]) -> None:
-        """Send ``snapshot()`` to a new client as (event, payload) pairs, then everything published from now on."""
-        with self._lock:
-            gone = self._flush()  # it is older than the snapshot
-            messages = [Message(event, payload) for event, payload in snapshot()]
-            if not messages or _offered(client, Batch(messages)):
-                self._clients[client_id] = client
-            else:
-                gone.append(client)
-        self._end(gone)
+    def add(self, client_id: str, client: Client) -> None:
+        """Have a new client sent the snapshot soon, then everything; of what is published until then, all but ticks."""
+        self._joining[client_id] = (client, [])
+        self.worker.wake()
 
     def has(self, client_id: str) -> bool:
         """Tell whether a client gets events."""
-        return client_id in self._clients
+        return client_id in self._joining or client_id in self._plain or client_id in self._choosers
 
     def remove(self, client_id: str) -> None:
         """Forget a client. Idempotent."""
-        self._clients.pop(client_id, None)
+        self._joining.pop(client_id, None)
+        self._plain.pop(client_id, None)
+        self._choosers.pop(client_id, None)
 
-    def publish(self, event: str, payload: str) -> None:
-        """Send an event to every client; ``payload`` is the text of one JSON value. Does not wait."""
-        if not self._clients:
-            return
-        message = Message(event, payload)
-        with self._lock:
-            self._gathered.append(message)
-        if len(self._gathered) >= MAX_GATHERED:
-            self.flush()
+    def choice_of(self, client_id: str) -> Choice:
+        """Return what a client asked for."""
+        chooser = self._choosers.get(client_id)
+        return chooser.choice if chooser is not None else EVERYTHING
+
+    def choose(self, client_id: str, choice: Choice) -> bool:
+        """Give a client what it asks for from now on; False if it is not there (any more)."""
+        self.flush()  # what was published before is sent as it was asked for before
+        while client_id in self._joining:
+            self._join()
+        chooser = self._choosers.pop(client_id, None)
+        client = chooser.client if chooser is not None else self._plain.pop(client_id, None)
+        if client is None:
+            return False
+        if choice == EVERYTHING:
+            self._plain[client_id] = client
         else:
+            fresh = self._choosers[client_id] = _Chooser(client, choice)
+            if chooser is not None:
+                fresh.due_at = chooser.due_at
+                fresh.held = {key: item for key, item in chooser.held.items() if choice.wants(item.product)}
+        client.choose(choice)
+        return True
+
+    # -- events ---------------------------------------------------------------------------------------
+
+    def publish(self, event: str, payload: str, product: str | None = None) -> None:
+        """Send an event to every client; ``payload`` is the text of one JSON value. Does not wait."""
+        if not self._plain and not self._choosers and not self._joining:
+            return
+        gathered = self._gathered
+        gathered.append(Message(event, payload, product, time.monotonic()))
+        if self._mode is Mode.ULTRA_LOW_LATENCY or len(gathered) >= MAX_GATHERED:
+            self.flush()
+        elif len(gathered) == 1:
             self.worker.wake()
 
     def flush(self) -> None:
         """Offer what is gathered to every client."""
-        with self._lock:
-            gone = self._flush()
-        self._end(gone)
-
-    def _flush(self) -> list[Client]:
-        """Do so with the lock held; return the clients that are given up: they are told outside of it."""
         messages, self._gathered = self._gathered, []
-        if not messages:
-            return []
-        batch = Batch(messages)
-        gone = [client_id for client_id, client in self._clients.items() if not _offered(client, batch)]
-        return [self._clients.pop(client_id) for client_id in gone]
+        if messages:
+            mark = f',"sent_at":{int(time.time() * 1000)}'
+            for message in messages:
+                message.stamp(mark)
+            if self._mode is Mode.BASIC:
+                for message in messages:
+                    self._offer((message,))
+            else:
+                self._offer(messages)
+            self.latency.written(messages, time.monotonic())
+            if self._joining and (loose := [item for item in messages if item.event not in CONFLATED]):
+                for _, missed in self._joining.values():
+                    missed += loose
 
-    @staticmethod
-    def _end(gone: Iterable[Client]) -> None:
-        for client in gone:
-            client.cut()
+    def _offer(self, messages: Iterable[Message]) -> None:
+        now = time.monotonic()
+        plain = Batch(messages)
+        for client_id, client in list(self._plain.items()):
+            self._give(client_id, client, plain, now)
+        if not self._choosers:
+            return
+        chosen: dict[tuple[object, bool], Batch] = {}
+        for client_id, chooser in list(self._choosers.items()):
+            choice = chooser.choice
+            batch = chosen.get((choice.names, choice.batch))
+            if batch is None:
+                batch = Batch((item for item in plain.messages if choice.wants(item.product)), choice.batch)
+                chosen[choice.names, choice.batch] = batch
+            if choice.max_hz is not None:
+                _hold(chooser.held, batch.messages)
+            elif batch.messages:
+                self._give(client_id, chooser.client, batch, now)
 
-    def _step(self) -> None:
+    def _give(self, client_id: str, client: Client, batch: Batch, now: float) -> None:
+        try:
+            if client.offer(batch, now):
+                return
+            self.remove(client_id)
+        except Exception:
+            log.exception("bug in a client's queue; it is given up")
+            self.remove(client_id)
+            client.cut(CutReason.BUG)
+
+    def _release(self, now: float) -> float | None:
+        """Send what a client's pace held back and allows now; return the seconds until the next may go."""
+        waits = []
+        for client_id, chooser in list(self._choosers.items()):
+            if chooser.choice.max_hz is None or not chooser.held:
+                continue
+            if chooser.due_at <= now:
+                batch = Batch(chooser.held.values(), chooser.choice.batch)
+                chooser.held = {}
+                chooser.due_at = now + 1 / chooser.choice.max_hz
+                self._give(client_id, chooser.client, batch, now)
+            else:
+                waits.append(chooser.due_at - now)
+        return min(waits, default=None)
+
+    def _join(self) -> None:
+        """Let clients in: the snapshot is taken after a flush, with nothing between."""
+        now = time.monotonic()
+        snapshot = Batch(Message(event, payload, product, now) for event, payload, product in self._snapshot())
+        mark = f',"sent_at":{int(time.time() * 1000)}'
+        for message in snapshot.messages:
+            message.stamp(mark)
+        for client_id in list(self._joining)[:MAX_JOINS]:
+            client, missed = self._joining.pop(client_id)
+            if client.welcome(snapshot, now):
+                self._plain[client_id] = client
+                if missed:
+                    self._give(client_id, client, Batch(missed), now)
+
+    def _step(self) -> float | None:
+        begun = time.monotonic()
         self.flush()
-        if self._flush_seconds:
-            self.worker.wait(self._flush_seconds)  # what comes meanwhile leaves together
+        if self._joining:
+            self._join()
+        due = self._release(time.monotonic())
+        if self._mode is Mode.ENHANCED:
+            busy = time.monotonic() - begun
+            self.worker.wait(min(self._flush_seconds, max(MIN_GATHER_SECONDS, GATHER_PER_FLUSH * busy)))
+        elif self._joining:
+            self.worker.wait(MIN_GATHER_SECONDS)
+        return 0.0 if self._joining or self._gathered else due
 
 
-def _offered(client: Client, batch: Batch) -> bool:
-    try:
-        return client.offer(batch)
-    except Exception:
-        log.exception("bug in a client's queue; it is given up")
-        return False
+def _hold(held: dict[object, Message], messages: Iterable[Message]) -> None:
+    for message in messages:
+        if message.event in CONFLATED:
+            key: object = (message.event, message.product)
+            held.pop(key, None)
+            held[key] = message
+        else:
+            held[message] = message

@@ -1,20 +1,25 @@
 """The Engine.IO server with clients of our own: bounded, and written to by one writer each.
 
 What this changes of ``python-engineio`` (pinned with it):
+- everything for a client waits in its ``Outbox``; a WebSocket that takes it is written to at once, by whoever offers,
+  else by the client's own thread when the socket has room again: nobody waits for a client but itself;
 - a polling answer holds at most 16 packets: clients drop the connection over one that holds more;
-- a ``Batch`` is one entry of a client's queue, and leaves a WebSocket in one write;
-- what waits for a client is bounded in bytes; a client that does not read is cut off, its raw socket closed;
+- a client that takes nothing for ``STUCK_SECONDS`` is cut off, its raw socket closed;
+- clients, clients of an address and events of a client are limited;
 - permessage-deflate and WebSocket's drafts are refused: doors for bombs; so are fragments that add up too far;
 - what can't be understood ends its sender: no traceback, no hung request, and nobody else notices.
 
-Engine.IO's own packets (ping, close) go through the same queue; what the WebSocket library writes by itself (pongs, the
-close frame) waits for the same lock, so that nothing cuts a partial write in two.
+Engine.IO's own packets (ping, close) wait in the same outbox, and so does what the WebSocket library writes by itself
+(pongs, the close frame): nothing comes between the two parts of a frame.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections import Counter, deque
+import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import engineio
@@ -22,29 +27,32 @@ import socketio
 from engineio import exceptions, packet, payload, socket
 
 from hub import green
-from hub.fanout.batch import Batch, Frames
+from hub.fanout.batch import Batch, Control, Frames
+from hub.fanout.broadcast import CutReason
+from hub.fanout.choice import Choice
+from hub.fanout.limits import Budget, Limits, client_address
+from hub.fanout.outbox import Outbox
 from hub.logs import Cooldown
+from hub.wire import close_frame
 
 MAX_POLLING_PACKETS = payload.Payload.max_decode_packets
 MAX_FRAGMENTS = 1_000  # of one message
-CLOSE_SERVICE_RESTART = 1012
+STUCK_SECONDS = 8.0  # without room in a socket's buffers
+CLOSE_NORMAL, CLOSE_SERVICE_RESTART = 1000, 1012
+SLICE_SECONDS = 0.005  # of writing to one client, before others have their turn
+_WAKE = object()  # in engineio's queue: look at the outbox
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
 
-class _WriterSocket:
-    """The accepted WebSocket as the client's one writer sees it: finished frames pass through untouched."""
+class _EngineSocket:
+    """The accepted WebSocket as engineio sees it: all but its end is left as it is."""
 
-    def __init__(self, ws: Any, client: ClientSocket) -> None:
+    def __init__(self, ws: Any) -> None:
         self._ws = ws
-        self._client = client
 
-    def send(self, data: str | bytes) -> None:
-        if isinstance(data, Frames):
-            green.send_raw(self._ws, data)
-            self._client.pending_bytes -= len(data)
-        else:
-            self._ws.send(data)
+    def close(self) -> None:
+        green.close_websocket(self._ws, CLOSE_NORMAL)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ws, name)
@@ -59,39 +67,155 @@ class _ToDebugLog:
 
 
 class ClientSocket(socket.Socket):
-    """One client. ``pending_bytes`` is what was offered and is not yet written (polling: not yet fetched)."""
+    """One client. All of it runs on the web server's loop."""
 
-    def __init__(self, server: HubEngine, sid: str) -> None:
+    def __init__(self, server: HubEngine, sid: str, address: str) -> None:
         super().__init__(server, sid)
-        self.pending_bytes = 0
-        self._limit = 0  # of pending_bytes; set by the first batch, the snapshot, which must fit in any case
-        self._polled: deque[Any] = deque()  # taken from the queue, waiting for the next polling answer
+        self.address = address
+        self.outbox = Outbox(server.limits.buffer_bytes, server.urgent)
+        self.budget = Budget(server.limits.events_per_second, time.monotonic())
         self._ws: Any = None
+        self._writable = False  # whether the WebSocket may be written to: not before an upgrade is through
+        self._waiting = False  # whether somebody waits on engineio's queue for the outbox
 
     @property
     def transport(self) -> str:
         """The transport in use: ``websocket`` or ``polling``."""
         return "websocket" if self.upgraded else "polling"
 
-    def offer(self, batch: Batch) -> bool:
-        """Queue a batch without waiting; False if the client is gone, or does not read."""
+    # -- what comes in for the client -----------------------------------------------------------------
+
+    def welcome(self, snapshot: Batch, now: float) -> bool:
+        """Take the snapshot, which must fit in any case; False if the client is gone."""
+        self.outbox.limit_bytes = max(self.outbox.limit_bytes, 2 * len(snapshot.frames))
+        return self.offer(snapshot, now) if snapshot.messages else not self.closed
+
+    def offer(self, batch: Batch, now: float) -> bool:
+        """Take a batch without waiting; False if the client is gone."""
         if self.closed or self.closing:
             return False
-        self._limit = self._limit or max(self.server.client_buffer_bytes, 2 * len(batch.frames))
-        if self.pending_bytes + len(batch.frames) > self._limit:
-            self.server.counters["slow_clients_cut"] += 1
-            _warn.warning("slow", "cut client=%s pending_bytes=%d: it does not read", self.sid, self.pending_bytes)
-            return False
-        self.pending_bytes += len(batch.frames)
-        self.queue.put(batch)
+        outbox = self.outbox
+        if self._writable and not outbox.pending_bytes and not outbox.lagging:
+            frames = batch.frames
+            try:
+                sent = green.send_some(self._ws, frames)
+            except OSError:
+                return False  # its reader notices too, and ends it
+            if sent == len(frames):
+                return True
+            outbox.put(batch)
+            if sent:
+                outbox.head(now)
+                outbox.wrote(sent)
+        else:
+            outbox.add(batch, now)
+        self._wake()
         return True
+
+    def choose(self, choice: Choice) -> None:
+        """Note what the client wants from now on."""
+        self.outbox.batched = choice.batch
+        self.outbox.keep(lambda message: choice.wants(message.product))
+
+    def send(self, pkt: packet.Packet) -> None:
+        """Queue a packet of Engine.IO or Socket.IO: it leaves in line with the rest."""
+        if self.check_ping_timeout():
+            self.write(Control(pkt))
+
+    def write(self, entry: Control | Frames) -> None:
+        """Put an entry in line, and write what can be written without waiting."""
+        self.outbox.put(entry)
+        if self._writable:
+            try:
+                self._write_some()
+            except OSError:
+                return  # its reader notices too, and ends it
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting and self.outbox.pending_bytes:
+            self._waiting = False
+            self.queue.put(_WAKE)
+
+    # -- what goes out --------------------------------------------------------------------------------
+
+    def _write_some(self) -> bool:
+        """Write until the socket takes no more, or for a moment; return whether anything is left."""
+        outbox, until = self.outbox, time.monotonic() + SLICE_SECONDS
+        while (data := outbox.head(now := time.monotonic())) is not None:
+            sent = green.send_some(self._ws, data)
+            if not sent:
+                return True
+            outbox.wrote(sent)
+            if now > until:
+                return bool(outbox.pending_bytes)
+        return False
+
+    def poll(self) -> list[Any]:
+        """Wait for what is next: for a WebSocket until its end, for polling at most 16 packets."""
+        if self.upgraded:
+            self._write_until_closed()
+            return []
+        empty = self.server.get_queue_empty_exception()
+        while True:
+            if packets := self.outbox.packets(MAX_POLLING_PACKETS, time.monotonic()):
+                return packets
+            self._waiting = True
+            try:
+                entry = self.queue.get(timeout=self.server.ping_interval + self.server.ping_timeout)
+            except empty:
+                raise exceptions.QueueEmpty from None
+            finally:
+                self._waiting = False
+            if entry is None:
+                return []
+            if entry is not _WAKE:
+                return [entry]  # what ends a poll when the client upgrades
+
+    def _write_until_closed(self) -> None:
+        """Be the client's writer: of what could not be written at once."""
+        if self._ws is None:  # it ended before this thread began
+            return
+        self.outbox.upgraded()
+        green.own_writer(self._ws, lambda frames: self.write(Frames(frames)))
+        self._writable = True
+        try:
+            while True:
+                while self._writable and self._write_some():
+                    if not green.wait_writable(self._ws, STUCK_SECONDS):
+                        self.cut(CutReason.NOT_READING)
+                        return
+                    self.server.sleep(0)
+                if self.closed:
+                    return
+                self._waiting = True
+                entry = self.queue.get()
+                self._waiting = False
+                if entry is None:
+                    if self._writable:
+                        self._write_some()
+                    return
+                if isinstance(entry, packet.Packet):
+                    self.outbox.put(Control(entry))
+        except OSError as error:
+            log.debug("client=%s is gone: %s", self.sid, error)
+
+    # -- the end --------------------------------------------------------------------------------------
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:  # noqa: ARG002
         """Close the session; never wait for what is queued to be read, which a hostile client puts off for ever."""
         super().close(wait=False, abort=abort, reason=reason)
 
-    def cut(self) -> None:
-        """End the client at once: close the session, wake whoever waits on its socket."""
+    def cut(self, reason: CutReason) -> None:
+        """End the client at once: count and log why, tell it if it reads, wake whoever waits on its socket."""
+        if not self.closed:
+            label = reason.name.lower()
+            self.server.counters[f"cut_{label}"] += 1
+            pending = self.outbox.pending_bytes
+            _warn.warning(label, "cut client=%s reason=%d %s pending_bytes=%d", self.sid, reason, label, pending)
+        if self._writable and not self.outbox.pending_bytes:
+            with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
+                green.send_some(self._ws, close_frame(reason, reason.name.lower()))
         self.close(abort=True, reason=self.server.reason.TRANSPORT_ERROR)
         if self._ws is not None:
             green.cut(self._ws)
@@ -104,32 +228,17 @@ class ClientSocket(socket.Socket):
         if self._ws is None:
             self.queue.put(packet.Packet(packet.NOOP))  # ends a waiting poll
             return
-        try:
-            with green.deadline(timeout_seconds):
-                while self.pending_bytes:
-                    self.server.sleep(0.005)
-                green.close_websocket(self._ws, CLOSE_SERVICE_RESTART)
-        except TimeoutError:
+        self.write(Frames(close_frame(CLOSE_SERVICE_RESTART)))
+        give_up_at = time.monotonic() + timeout_seconds
+        while self.outbox.pending_bytes and time.monotonic() < give_up_at:
+            self.server.sleep(0.005)
+        if self.outbox.pending_bytes:
             log.warning("client=%s was not told of the stop: it does not read", self.sid)
-        green.cut(self._ws)
+            green.cut(self._ws)
+        elif self._ws is not None:
+            green.end_sending(self._ws)
 
-    def poll(self) -> list[Any]:
-        """Wait for what is next: for a WebSocket all that is queued, for polling at most 16 packets."""
-        if not self._polled:
-            self._polled.extend(super().poll())
-        if self.upgraded:
-            entries = list(self._polled)
-            self._polled.clear()
-            return entries
-        answer: list[Any] = []
-        while self._polled and len(answer) < MAX_POLLING_PACKETS:
-            entry = self._polled.popleft()
-            if isinstance(entry, Batch):
-                self.pending_bytes -= len(entry.frames)
-                self._polled.extendleft(reversed(entry.packets()))
-            else:
-                answer.append(entry)
-        return answer
+    # -- what the client sends ------------------------------------------------------------------------
 
     def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Take a polling client's packets in; raises ``EngineIOError``, which ends the session, for what is none."""
@@ -150,44 +259,58 @@ class ClientSocket(socket.Socket):
         self._ws = ws
         green.cap_messages(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS)
         try:
-            return super()._websocket_handler(_WriterSocket(ws, self))
+            return super()._websocket_handler(_EngineSocket(ws))
         except Exception as error:  # noqa: BLE001 - the decoder raises whatever the bytes lead it to
             if not self.closed:
                 self.server.refuse_packet(self.sid, error)
             return []
         finally:
             self._ws = None
-            self.upgrading = False
+            self._writable = self.upgrading = False
             if self.upgraded:  # a failed attempt leaves the client polling
                 self.close(abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
 
 
 class HubEngine(engineio.Server):
-    """Engine.IO server whose clients are ``ClientSocket``. The owner sets ``client_buffer_bytes`` and ``counters``."""
+    """Engine.IO server whose clients are ``ClientSocket``. The owner sets ``limits``, ``counters`` and ``urgent``."""
 
-    client_buffer_bytes = 33_554_432
     start_service_task: bool
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.limits = Limits()
         self.counters: Counter[str] = Counter()
+        self.urgent: Callable[[str], bool] = lambda _: False
 
     def refuse_packet(self, sid: str, error: Exception) -> None:
         """Count and log a packet that can't be understood, and end its sender."""
         self.counters["bad_packets"] += 1
-        _warn.warning("bad_packet", "cut client=%s bad packet: %s: %s", sid, type(error).__name__, error)
+        _warn.warning("bad_packet", "client=%s bad packet: %s: %s", sid, type(error).__name__, error)
         log.debug("bad packet", exc_info=error)
         if (client := self.sockets.get(sid)) is not None:
-            client.cut()
+            client.cut(CutReason.BAD_PACKET)
 
     def _trigger_event(self, event: str, *args: Any, **options: Any) -> Any:
         """Handle a client's message here and now; one that can't be understood ends its sender, and nothing else."""
         if event != "message":
             return super()._trigger_event(event, *args, **options)
+        client = self.sockets.get(args[0])
+        if client is not None and not client.budget.spend(time.monotonic()):
+            client.cut(CutReason.TOO_MANY_EVENTS)
+            return None
         try:
             self.handlers[event](*args)
         except Exception as error:  # noqa: BLE001 - the decoder raises whatever the bytes lead it to
             self.refuse_packet(args[0], error)
+        return None
+
+    def _refusal(self, address: str) -> str | None:
+        """Return why no more clients are let in from an address, None if one is."""
+        limits, present = self.limits, [client for client in self.sockets.values() if not client.closed]
+        if len(present) >= limits.clients:
+            return "too_many_clients"
+        if limits.clients_per_ip and sum(client.address == address for client in present) >= limits.clients_per_ip:
+            return "too_many_clients_of_ip"
         return None
 
     def _handle_connect(
@@ -196,11 +319,16 @@ class HubEngine(engineio.Server):
         """Do what the base class does, but for the class of the client (and for cookies, which nobody uses here)."""
         if transport == "websocket" and "upgrade" not in environ.get("HTTP_CONNECTION", "").lower():
             return self._bad_request("Connection: Upgrade is needed")
+        address = client_address(environ, self.limits.trusted_proxies)
+        if (refusal := self._refusal(address)) is not None:
+            self.counters[f"refused_{refusal}"] += 1
+            _warn.warning(refusal, "refused a client of %s: %s", address, refusal)
+            return _unavailable(refusal)
         if self.start_service_task:
             self.start_service_task = False
             self.service_task_handle = self.start_background_task(self._service_task)
         sid = self.generate_id()
-        client = self.sockets[sid] = ClientSocket(self, sid)
+        client = self.sockets[sid] = ClientSocket(self, sid, address)
         hello = {
             "sid": sid,
             "upgrades": self._upgrades(sid, transport),
@@ -221,6 +349,14 @@ class HubEngine(engineio.Server):
             return answer
         client.connected = True
         return self._ok(client.poll(), jsonp_index=jsonp_index)
+
+
+def _unavailable(reason: str) -> dict[str, Any]:
+    return {
+        "status": "503 SERVICE UNAVAILABLE",
+        "headers": [("Content-Type", "application/json"), ("Retry-After", "5")],
+        "response": f'{{"error":"{reason}"}}'.encode(),
+    }
 
 
 def install() -> None:
