@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from hub.feed.continuity import Continuity
 from hub.model import Heartbeat, IdRange, Order, Quote, Source, Standing, Ticker, Trust
 from hub.payload import ticker_body
-from hub.trust import BEHIND_SECONDS, Evidence, judge
+from hub.trust import BEHIND_SECONDS, Evidence, Verdict, judge
 
 TICKING_SECONDS = 120.0  # a product is active while its last tick is this young
 MAX_JUMP = 10_000_000  # trade ids; weeks of the busiest product: a larger step is a wrong id, unless a heartbeat agrees
@@ -61,11 +61,19 @@ class Late(NamedTuple):
     undelivered_since: float | None
 
 
+class Activity(NamedTuple):
+    """How many products are active, and how many tick; ``excused`` are neither, since the exchange halted them."""
+
+    active: int
+    ticking: int
+    excused: int
+
+
 class _Entry:
     """All that is known of one product."""
 
     __slots__ = (
-        "absurd_id", "ahead_beats", "ahead_since", "beat", "beat_at", "continuity", "delivered_at",
+        "absurd_id", "ahead_beats", "ahead_since", "beat", "beat_at", "catalogue", "continuity", "delivered_at",
         "delivered_id", "denied_since", "doubted", "history", "lower_beats", "named_id", "quote", "quote_at",
         "reason", "trust", "undelivered_since", "verified_at",
     )  # fmt: skip
@@ -87,6 +95,7 @@ class _Entry:
         self.delivered_id = -1  # the latest trade that came through a socket
         self.delivered_at = 0.0
         self.undelivered_since: float | None = None
+        self.catalogue: Verdict | None = None  # what the exchange's product list says against it
         self.trust = Trust.STARTING
         self.reason = "no price yet"
         self.history: deque[tuple[float, Trust, str]] = deque(maxlen=HISTORY)
@@ -107,6 +116,14 @@ class Book:
         with self._lock:
             self._products = tuple(dict.fromkeys(product_ids))
             self._entries = {item: self._entries.get(item) or _Entry() for item in self._products}
+
+    def set_catalogue(self, verdicts: Mapping[str, Verdict]) -> None:
+        """Set which products are halted or delisted, and why; all others trade. The next ``review`` tells."""
+        with self._lock:
+            for product_id, entry in self._entries.items():
+                before, entry.catalogue = entry.catalogue, verdicts.get(product_id)
+                if before is not None and entry.catalogue is None:
+                    entry.undelivered_since = None  # what was owed all the while is owed from now on
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -183,8 +200,10 @@ class Book:
                     entry.ahead_since = monotonic
             else:
                 entry.ahead_beats, entry.ahead_since = 0, None
-                # one that names an older trade was sent before our latest came, or denies it
-                if named == ours or monotonic - entry.quote_at <= BEHIND_SECONDS:
+                # one that names an older trade was sent before our latest came, or denies it; and where there is no
+                # market any more, that there was no trade proves nothing
+                delisted = entry.catalogue is not None and entry.catalogue[0] is Trust.DELISTED
+                if not delisted and (named == ours or monotonic - entry.quote_at <= BEHIND_SECONDS):
                     entry.verified_at, entry.doubted = monotonic, False
             self._deny(entry, named < ours and monotonic - entry.quote_at > BEHIND_SECONDS, monotonic)
             if named > max(0, entry.delivered_id):
@@ -228,9 +247,11 @@ class Book:
         verified_ms = None if entry.verified_at is None else int((now - entry.verified_at) * 1000)
         return TrustChange(product_id, trust, previous, entry.reason, wall, verified_ms)
 
-    def _verdict(self, entry: _Entry, now: float) -> tuple[Trust, str]:
+    def _verdict(self, entry: _Entry, now: float) -> Verdict:
         at = entry.quote.received_monotonic if entry.quote is not None else None
-        seen = Evidence(at, entry.verified_at, entry.ahead_since, entry.doubted, self.stale_after_seconds)
+        seen = Evidence(
+            at, entry.verified_at, entry.ahead_since, entry.doubted, self.stale_after_seconds, entry.catalogue
+        )
         return judge(now, seen)
 
     # -- what goes out --------------------------------------------------------------------------------
@@ -256,12 +277,16 @@ class Book:
             return Standing(trust, reason, *(max(0, int(age * 1000)) for age in ages))
 
     def late(self, now: float, after_seconds: float) -> list[Late]:
-        """Return the products of which a heartbeat has named, for so long, trades that did not come."""
+        """Return the products of which a heartbeat has named, for so long, trades that did not come.
+
+        The socket owes nothing of a product that is halted or delisted.
+        """
         with self._lock:
             found = []
             for product_id, entry in self._entries.items():
                 ahead = entry.ahead_since is not None and now - entry.ahead_since >= after_seconds
                 owed = entry.undelivered_since is not None and now - entry.undelivered_since >= after_seconds
+                owed = owed and entry.catalogue is None
                 if ahead or owed:
                     last_id = entry.continuity.last_id
                     believed = MAX_JUMP if entry.ahead_beats >= AGREEING_BEATS else MAX_STEP
@@ -319,20 +344,24 @@ class Book:
                 "history": [(at, trust, why) for at, trust, why in entry.history],
             }
 
-    def activity(self, now: float) -> tuple[int, int]:
-        """Return (active products, ticking products) at ``now`` in monotonic seconds.
+    def activity(self, now: float) -> Activity:
+        """Count the products that are active at ``now`` in monotonic seconds.
 
         Ticking: a tick within ``TICKING_SECONDS``. Active: ticking, or a fresh heartbeat names no trade beyond ours.
         """
-        active = ticking = 0
+        active = ticking = excused = 0
         with self._lock:
             for entry in self._entries.values():
-                if entry.quote is not None and now - entry.quote.received_monotonic <= TICKING_SECONDS:
-                    ticking += 1
-                    active += 1
-                elif entry.beat is not None and now - entry.beat_at <= self._heartbeat_fresh_seconds:
-                    active += entry.beat.last_trade_id <= max(0, entry.continuity.last_id)
-            return active, ticking
+                proved = (
+                    entry.beat is not None
+                    and now - entry.beat_at <= self._heartbeat_fresh_seconds
+                    and entry.beat.last_trade_id <= max(0, entry.continuity.last_id)
+                )
+                ticks = entry.quote is not None and now - entry.quote.received_monotonic <= TICKING_SECONDS
+                ticking += ticks
+                active += ticks or proved
+                excused += entry.catalogue is not None and not (ticks or proved)
+            return Activity(active, ticking, excused)
 
     def trust_counts(self, now: float) -> dict[str, int]:
         """Return state → how many watched products are in it; every state is there."""

@@ -1,44 +1,55 @@
-"""Keeps trying for the product list until the exchange's own is had; meanwhile the kept one serves, marked as old."""
+"""Keeps the product list: tries until the exchange's own is had, then reads it now and then for what was halted.
+
+Until it is had the kept one serves, marked as old. The exchange's first list settles which products are watched; later
+ones tell how these are listed. A failure changes nothing but that the list is called old.
+"""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from random import Random
 
 from hub.feed.backoff import Backoff
 from hub.feed.catalogue import Catalogue, CatalogueError, CatalogueSource
 from hub.payload import iso_time
+from hub.trust import by_catalogue
 from hub.worker import Worker
 
 RETRY_SECONDS = (2.0, 60.0)  # first and longest bound of the wait between two tries
+LATE_REFRESHES = 2.0  # intervals after which a list counts as old
+NAMED = 20  # products in one line of the log
 log = logging.getLogger(__name__)
 
 
 class CatalogueKeeper:
     """Owner of the catalogue; ``take(catalogue)`` is called with each that is to be served."""
 
-    def __init__(self, source: CatalogueSource, take: Callable[[Catalogue], None]) -> None:
+    def __init__(self, source: CatalogueSource, take: Callable[[Catalogue], None], refresh_seconds: float) -> None:
         self.source = source
         self._take = take
+        self._refresh_seconds = refresh_seconds
         self._backoff = Backoff(*RETRY_SECONDS, float("inf"), Random())
         self.catalogue: Catalogue | None = None
         self.problem: str | None = "the product list has not been read yet"
         self.worker = Worker("catalogue", self.step)
 
-    def step(self) -> float | None:
-        """Try once; return the seconds until the next try, None when the exchange's list is served."""
+    def step(self) -> float:
+        """Read the list once; return the seconds until the next time."""
+        known = self.catalogue
         try:
-            self._serve(self.source.fetch())
+            self._serve(self.source.fetch() if known is None or known.old else self.source.refresh(known))
         except CatalogueError as error:
             log.warning("no product list from the exchange: %s", error)
             self._fall_back(f"no product list from the exchange: {error}")
             return max(0.5, self._backoff.failed())
+        self._backoff.failures = 0
         self.problem = None
         if self.catalogue is not None and not self.catalogue.products:
             self.problem = "no product of the exchange fits the settings"
             log.error("%s", self.problem)
-        return None
+        return self._refresh_seconds
 
     def _fall_back(self, problem: str) -> None:
         try:
@@ -47,11 +58,24 @@ class CatalogueKeeper:
         except CatalogueError as error:
             problem = f"{problem}; {error}"
         if self.catalogue is not None:
+            if not self.catalogue.old and time.time() - self.catalogue.as_of < LATE_REFRESHES * self._refresh_seconds:
+                return  # one that failed is made up for by the next, before anybody could have missed it
             problem = f"the product list is old (of {iso_time(self.catalogue.as_of)}): {problem}"
         self.problem = problem
 
     def _serve(self, catalogue: Catalogue) -> None:
-        if catalogue.unknown_ids:
-            log.warning("not listed or not online: %s", ", ".join(catalogue.unknown_ids))
+        before = self.catalogue
+        if catalogue.unknown_ids and (before is None or before.unknown_ids != catalogue.unknown_ids):
+            log.warning("not listed, or delisted: %s", ", ".join(catalogue.unknown_ids))
+        against = _against(catalogue)
+        if against != (_against(before) if before is not None else []):
+            more = f" and {len(against) - NAMED} more" if len(against) > NAMED else ""
+            log.warning("halted or delisted: %s%s", "; ".join(against[:NAMED]) or "none any more", more)
         self._take(catalogue)
         self.catalogue = catalogue
+
+
+def _against(catalogue: Catalogue) -> list[str]:
+    """Return, of each product that is not online, the id and why."""
+    said = ((product.id, by_catalogue(product)) for product in catalogue.products)
+    return [f"{product_id}: {verdict[1]}" for product_id, verdict in said if verdict is not None]

@@ -194,6 +194,9 @@ class Settings:
         (), _items, "comma-separated tokens; where set, REST and Socket.IO clients must present one", secret=True
     )
     state_dir: str = _setting(".state", _text, "folder for what is kept over a restart (the last good catalogue)")
+    catalogue_refresh_seconds: float = _setting(
+        300.0, _number(1.0, 86_400.0), "seconds between two looks at the exchange's product list for what is halted"
+    )
     heartbeat_seconds: float = _setting(1.0, _number(0.1, 60.0), "interval of the exchange's heartbeats")
     stale_after_ms: int = _setting(
         5000, _integer(500, 600_000), "milliseconds without a proof after which a price is called stale"

@@ -44,6 +44,7 @@ from hub.model import (
 from hub.payload import aged_payload, iso_time, tick_payload, unix_seconds
 from hub.store import Store
 from hub.summary import Summary
+from hub.trust import by_catalogue
 from hub.watch import Watch
 
 MAX_PRIORITY_PAIRS = 1_000
@@ -71,7 +72,9 @@ class PriceHub:
         callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering)
         self.pool = ConnectionPool(settings, callbacks, self._on_pause)
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
-        self.catalogue = CatalogueKeeper(CatalogueSource(self._rest, settings), self._take_catalogue)
+        self.catalogue = CatalogueKeeper(
+            CatalogueSource(self._rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
+        )
         self.store = _store(settings, self.book.last_ids)
         self._ids_before: dict[str, int] = {}  # product → last trade id of the process before this one
         window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
@@ -230,10 +233,14 @@ class PriceHub:
         self._publish(event, orjson.dumps(payload).decode())
 
     def _take_catalogue(self, catalogue: Catalogue) -> None:
-        product_ids = [product.id for product in catalogue.products]
-        self.book.set_products(product_ids)
-        self.pool.set_products(product_ids)
-        self._volume.keep(product_ids)
+        verdicts = {product.id: found for product in catalogue.products if (found := by_catalogue(product))}
+        product_ids = tuple(product.id for product in catalogue.products)
+        if product_ids != self.book.products:
+            self.book.set_products(product_ids)
+            self.pool.set_products(product_ids)
+            self._volume.keep(product_ids)
+        self.book.set_catalogue(verdicts)
+        self.pool.set_idle(verdicts)
 
     # -- reading --------------------------------------------------------------------------------------
 

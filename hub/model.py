@@ -77,12 +77,25 @@ class Product:
     """One market of the exchange's catalogue.
 
     ``volume_24h_quote`` is the last 24 hours' volume in the quote currency (last price x base volume), 0 if unknown.
+    ``status`` is the exchange's own word, None for one that it does not list any more.
     """
 
     id: str
     base_currency: str
     quote_currency: str
     volume_24h_quote: Decimal = Decimal(0)
+    status: str | None = "online"
+    trading_disabled: bool = False
+
+    @property
+    def online(self) -> bool:
+        """Whether it is listed and trades."""
+        return self.status == "online" and not self.trading_disabled
+
+    @property
+    def delisted(self) -> bool:
+        """Whether it is gone from the exchange, not merely halted."""
+        return self.status in (None, "delisted")
 
 
 class Ticker(NamedTuple):

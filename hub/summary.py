@@ -36,13 +36,13 @@ class Summary:
         slots = hub.pool.snapshots()
         connected = sum(slot.status is ConnectionStatus.CONNECTED for slot in slots)
         total = len(hub.book.products)
-        active, ticking = hub.book.activity(now)
+        active, ticking, excused = hub.book.activity(now)
         messages_total, errors_total = hub.pool.totals()
         error_ratio, messages_per_second = self._errors.rates()
         uptime = now - hub.started_at
         seen = health.HealthInput(
             uptime, len(slots), connected, total, active, error_ratio, hub.catalogue.problem, self._was_covered,
-            tuple(hub.pool.without_heartbeats(now)), hub.failed_workers(now),
+            tuple(hub.pool.without_heartbeats(now)), hub.failed_workers(now), excused,
         )  # fmt: skip
         status, reasons = health.verdict(seen)
         self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
@@ -54,7 +54,7 @@ class Summary:
             "total_products": total,
             "active_products": active,
             "ticking_products": ticking,
-            "coverage_percentage": health.coverage_percentage(active, total),
+            "coverage_percentage": health.coverage_percentage(active, total, excused),
             "total_messages_received": messages_total,
             "total_errors": errors_total,
             "uptime_seconds": round(uptime, 3),

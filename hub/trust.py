@@ -7,16 +7,20 @@ Trust speaks of the *price*: of trades. Bid and ask move without one, so they ca
 - ``behind``: a heartbeat has named a later trade for ``BEHIND_SECONDS``, or the product's connection was lost (or is
   silent) and nothing was proved since; it is being repaired.
 - ``stale``: no proof within ``stale_after``. It outranks all of the above: an old price always says so.
-- ``starting``: no price yet. ``halted``, ``delisted``: by the catalogue.
+- ``starting``: no price yet.
+- ``halted``, ``delisted``: by the exchange's product list. They outrank everything: nobody can trade at that price.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from hub.model import Trust
+from hub.model import Product, Trust
 
 BEHIND_SECONDS = 1.0  # a heartbeat may overtake its ticker, but not for long
+
+Verdict = tuple[Trust, str]
+"""A state, and the reason for it in words."""
 
 
 class Evidence(NamedTuple):
@@ -24,7 +28,7 @@ class Evidence(NamedTuple):
 
     ``verified_at``: the last proof that ours is the latest trade (a new trade, or a heartbeat that names no later one).
     ``ahead_since``: since when a heartbeat names a trade that we do not have. ``doubted``: its connection was lost
-    or silent, and nothing was proved since.
+    or silent, and nothing was proved since. ``catalogue``: what the product list says against it (``by_catalogue``).
     """
 
     last_trade_at: float | None
@@ -32,10 +36,23 @@ class Evidence(NamedTuple):
     ahead_since: float | None
     doubted: bool
     stale_after: float
+    catalogue: Verdict | None = None
 
 
-def judge(now: float, seen: Evidence) -> tuple[Trust, str]:
-    """Return the state of a watched product at ``now``, and the reason in words."""
+def by_catalogue(product: Product) -> Verdict | None:
+    """Return what the exchange's product list says against a product's price; None where it is online."""
+    if product.online:
+        return None
+    if product.status is None:
+        return Trust.DELISTED, "the exchange does not list it any more"
+    said = f"status={product.status}" if product.status != "online" else "trading_disabled=true"
+    return Trust.DELISTED if product.delisted else Trust.HALTED, f"the exchange says {said}"
+
+
+def judge(now: float, seen: Evidence) -> Verdict:
+    """Return the state of a watched product at ``now``."""
+    if seen.catalogue is not None:
+        return seen.catalogue
     if seen.last_trade_at is None or seen.verified_at is None:
         return Trust.STARTING, "no price yet"
     if now - seen.verified_at > seen.stale_after:

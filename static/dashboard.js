@@ -38,6 +38,7 @@ const stream = openStream({
     schedule();
     polling.nudge();
   },
+  onTrust: (payload) => prices.setTrust(payload.crypto, payload.trust, payload.reason),
   onChange: () => {
     const now = performance.now();
     if (stream.connected) {

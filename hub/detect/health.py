@@ -40,7 +40,8 @@ class HealthInput:
     """What the verdict needs. ``catalogue_problem`` says why there is no (fresh) product list, if so.
 
     ``without_heartbeats``: connections that bring none. ``worker_failures``: workers with a bug of ours lately.
-    ``was_covered``: it has had its prices before, and so is not starting any more.
+    ``was_covered``: it has had its prices before, and so is not starting any more. ``excused_products`` are not active,
+    and can't be, since the exchange halted or delisted them.
     """
 
     uptime_seconds: float
@@ -53,17 +54,21 @@ class HealthInput:
     was_covered: bool = False
     without_heartbeats: tuple[str, ...] = ()
     worker_failures: int = 0
+    excused_products: int = 0
 
 
-def coverage_percentage(active: int, total: int) -> float:
-    """Return the active part of all products, 0–100; 0 where there are none."""
-    return round(100.0 * active / total, 2) if total else 0.0
+def coverage_percentage(active: int, total: int, excused: int = 0) -> float:
+    """Return the active part of the products that can be, 0–100; 0 where there are no products."""
+    if total and excused >= total:
+        return 100.0
+    return round(100.0 * active / (total - excused), 2) if total else 0.0
 
 
 def verdict(seen: HealthInput) -> tuple[HealthStatus, list[str]]:
     """Return the status and, in words, every reason why it is not ``healthy``."""
     reasons = []
-    coverage = coverage_percentage(seen.active_products, seen.total_products)
+    expected = seen.total_products - seen.excused_products
+    coverage = coverage_percentage(seen.active_products, seen.total_products, seen.excused_products)
     if seen.catalogue_problem:
         reasons.append(seen.catalogue_problem)
     if seen.total_connections and not seen.connected_connections:
@@ -71,7 +76,7 @@ def verdict(seen: HealthInput) -> tuple[HealthStatus, list[str]]:
     if not seen.total_products and not seen.catalogue_problem:
         reasons.append("no product is watched")
     if seen.total_products and coverage < LOW_COVERAGE_PERCENT:
-        reasons.append(f"only {seen.active_products} of {seen.total_products} products are covered ({coverage:g} %)")
+        reasons.append(f"only {seen.active_products} of {expected} products are covered ({coverage:g} %)")
     if seen.without_heartbeats:
         reasons.append(f"no heartbeats on {', '.join(seen.without_heartbeats)}")
     if seen.worker_failures:

@@ -1,7 +1,8 @@
 """Which products there are: read from the exchange, kept on disk, chosen by the settings.
 
 A list that can't be believed (a failure, HTML, empty, cut off) changes nothing: the last good one stays. The file on
-disk is used, marked as old, while the exchange's REST interface is down.
+disk is used, marked as old, while the exchange's REST interface is down. What is watched is chosen once; later lists
+tell how the exchange lists it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ SHORTEST, LONGEST = 0.75, 2.0  # times the kept list's length: what is outside i
 BELIEVED_AFTER = 10  # times in a row that the exchange says so
 LATEST_SECOND = 253_402_300_799  # the last that a date can tell
 _DECIMAL = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+_STATUS = re.compile(r"[ -~]{0,40}")
 
 
 class CatalogueError(Exception):
@@ -41,8 +43,8 @@ class CatalogueError(Exception):
 class Catalogue:
     """The products of the settings' choice, the busiest first.
 
-    ``unknown_ids`` are ids of ``MONITORING_CRYPTOS`` that are not listed and online. ``as_of`` is the wall-clock second
-    at which the exchange told the list; ``old`` is set for a list from disk.
+    ``unknown_ids`` are ids of ``MONITORING_CRYPTOS`` that are not listed, or delisted. ``as_of`` is the wall-clock
+    second at which the exchange told the list; ``old`` is set for a list from disk.
     """
 
     products: tuple[Product, ...]
@@ -52,22 +54,27 @@ class Catalogue:
 
 
 def parse_products(body: Any) -> list[Product]:
-    """Return the online products of a ``GET /products`` body. Raises ``CatalogueError`` if it is no such list."""
+    """Return the products of a ``GET /products`` body, whatever their status.
+
+    Raises ``CatalogueError`` if it is no such list, or one of delisted products alone.
+    """
     if not isinstance(body, list) or not body:
         raise CatalogueError("the product list is no list, or empty")
     products, malformed = [], 0
     for item in body:
         entry: dict[str, Any] = item if isinstance(item, dict) else {}
-        product = Product(entry.get("id", ""), entry.get("base_currency", ""), entry.get("quote_currency", ""))
-        texts = (product.id, product.base_currency, product.quote_currency, entry.get("status"))
-        if not all(isinstance(text, str) for text in texts) or not PRODUCT_ID.fullmatch(product.id):
+        texts = [entry.get(name) for name in ("id", "base_currency", "quote_currency", "status")]
+        product_id, base, quote, status = (text if isinstance(text, str) else "" for text in texts)
+        whole = all(isinstance(text, str) for text in texts)
+        if whole and PRODUCT_ID.fullmatch(product_id) and _STATUS.fullmatch(status):
+            disabled = entry.get("trading_disabled") is True
+            products.append(Product(product_id, base, quote, status=status, trading_disabled=disabled))
+        else:
             malformed += 1
-        elif entry["status"] == "online" and entry.get("trading_disabled") is not True:
-            products.append(product)
     if malformed:
         log.warning("product list: %d of %d entries are malformed and left out", malformed, len(body))
-    if not products:
-        raise CatalogueError("the product list names no online product")
+    if all(product.delisted for product in products):
+        raise CatalogueError("the product list names no product that is not delisted")
     return products
 
 
@@ -93,18 +100,23 @@ def choose(
 ) -> tuple[tuple[Product, ...], tuple[str, ...]]:
     """Return (the products that the settings ask for, the busiest first; the ids asked for that are unknown).
 
-    Raises ``CatalogueError`` where ``TOP_USD_PAIRS`` is set and no volume is known.
+    A product that is asked for by its id may be halted; all others must be online. Raises ``CatalogueError`` where none
+    is, and where ``TOP_USD_PAIRS`` is set and no volume is known.
     """
     known = {
-        item.id: Product(item.id, item.base_currency, item.quote_currency, volumes.get(item.id, Decimal(0)))
+        item.id: replace(item, volume_24h_quote=volumes.get(item.id, Decimal(0)))
         for item in listed
+        if not item.delisted
     }
     unknown: tuple[str, ...] = ()
     if settings.monitoring_cryptos:
         chosen = [known[item] for item in settings.monitoring_cryptos if item in known]
         unknown = tuple(item for item in settings.monitoring_cryptos if item not in known)
     else:
-        chosen = [item for item in known.values() if item.quote_currency == settings.quote_currency]
+        online = [item for item in known.values() if item.online]
+        if not online:
+            raise CatalogueError("the product list names no online product")
+        chosen = [item for item in online if item.quote_currency == settings.quote_currency]
     chosen.sort(key=lambda item: (-item.volume_24h_quote, item.id))
     if settings.top_usd_pairs and not settings.monitoring_cryptos:
         if not volumes:
@@ -113,48 +125,91 @@ def choose(
     return tuple(chosen), unknown
 
 
+def relist(products: Iterable[Product], body: Any, listed: Iterable[Product]) -> tuple[Product, ...]:
+    """Return the products as a list has them now; ``listed`` are the well-formed entries of its ``body``.
+
+    What is not in the list is delisted; of a malformed entry nothing is believed, and the product stays as it was.
+    """
+    found = {item.id: item for item in listed}
+    named = {item["id"] for item in body if isinstance(item, dict) and isinstance(item.get("id"), str)}
+    stated = []
+    for product in products:
+        now = found.get(product.id)
+        if now is not None:
+            stated.append(replace(product, status=now.status, trading_disabled=now.trading_disabled))
+        elif product.id in named:
+            stated.append(product)
+        else:
+            stated.append(replace(product, status=None, trading_disabled=False))
+    return tuple(stated)
+
+
 class CatalogueSource:
     """Reads catalogues: from the exchange, else from the last good file of the same exchange."""
 
     def __init__(self, rest: RestClient, settings: Settings) -> None:
         self._rest = rest
         self._settings = settings
+        self._believed: int | None = None  # length of the last list that was believed, None before
         self._doubted = (0, 0)  # (length of a list that was not believed, times in a row)
         place = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(settings.rest_url).netloc)
         # simulated products never get onto the disk, where a later start could take them for real ones
         self._path = None if settings.simulate else Path(settings.state_dir) / f"catalogue-{place}.json"
 
     def fetch(self) -> Catalogue:
-        """Read the catalogue from the exchange and keep it on disk. Raises ``CatalogueError``."""
+        """Choose the catalogue by the exchange's list and keep that on disk. Raises ``CatalogueError``."""
+        body, listed = self._listed()
+        stats, volumes = self._volumes()
+        products, unknown = choose(listed, volumes, self._settings)
+        return Catalogue(products, unknown, self._save(body, stats), old=False)
+
+    def refresh(self, catalogue: Catalogue) -> Catalogue:
+        """Return the same products as the exchange lists them now. Raises ``CatalogueError``.
+
+        It costs one request: the volumes stay those of the choice.
+        """
+        body, listed = self._listed()
+        products = relist(catalogue.products, body, listed)
+        return replace(catalogue, products=products, as_of=self._save(body, self._kept_stats()), old=False)
+
+    def _listed(self) -> tuple[Any, list[Product]]:
+        """Return the exchange's list, as it came and parsed. Raises ``CatalogueError`` if it can't be believed."""
         try:
-            products_body = self._rest.get_json("/products")
-            listed = parse_products(products_body)
+            body = self._rest.get_json("/products")
         except RestError as error:
             raise CatalogueError(str(error)) from error
-        self._doubt(len(listed))
-        stats_body, volumes = self._volumes()
-        products, unknown = choose(listed, volumes, self._settings)
-        now = time.time()
-        self._save({"as_of": now, "products": products_body, "stats": stats_body})
-        return Catalogue(products, unknown, now, old=False)
+        listed = parse_products(body)
+        self._doubt(_length(listed))
+        return body, listed
 
     def _doubt(self, count: int) -> None:
-        """Raise ``CatalogueError`` for a list that is suspiciously shorter or longer than the kept one.
+        """Raise ``CatalogueError`` for a list that is suspiciously shorter or longer than the last one believed.
 
         One that says the same ``BELIEVED_AFTER`` times in a row is believed in the end.
         """
+        before = self._believed if self._believed is not None else self._kept_length()
+        if before and not before * SHORTEST <= count <= before * LONGEST:
+            self._doubted = (count, self._doubted[1] + 1 if self._doubted[0] == count else 1)
+            if self._doubted[1] < BELIEVED_AFTER:
+                raise CatalogueError(f"{count} products, where the kept list has {before}: not believed yet")
+        self._believed, self._doubted = count, (0, 0)
+
+    def _kept_length(self) -> int:
+        """Return how many products the list on disk has, 0 where there is none."""
         try:
             kept = self._kept()
-            before = len(parse_products(kept["products"])) if kept else 0
+            return _length(parse_products(kept["products"])) if kept else 0
         except (CatalogueError, KeyError, TypeError) as error:
             log.warning("no kept list to compare with: %r", error)
-            return
-        if not before or before * SHORTEST <= count <= before * LONGEST:
-            self._doubted = (0, 0)
-            return
-        self._doubted = (count, self._doubted[1] + 1 if self._doubted[0] == count else 1)
-        if self._doubted[1] < BELIEVED_AFTER:
-            raise CatalogueError(f"{count} products online, where the kept list has {before}: not believed yet")
+            return 0
+
+    def _kept_stats(self) -> Any:
+        """Return the statistics on disk, None where there are none."""
+        try:
+            return (self._kept() or {})["stats"]
+        except (CatalogueError, KeyError, TypeError) as error:
+            log.debug("no kept statistics: %r", error)
+            return None
 
     def _volumes(self) -> tuple[Any, dict[str, Decimal]]:
         """Return (the statistics, the volumes in them): the exchange's, else the kept ones, else nothing."""
@@ -164,10 +219,10 @@ class CatalogueSource:
         except (RestError, CatalogueError) as error:
             log.warning("no fresh volumes: %s", error)
         try:
-            body = (self._kept() or {})["stats"]
+            body = self._kept_stats()
             return body, parse_volumes(body)
-        except (CatalogueError, KeyError, TypeError) as error:
-            log.warning("no kept volumes: %r", error)
+        except CatalogueError as error:
+            log.warning("no kept volumes: %s", error)
             return None, {}
 
     def load(self) -> Catalogue:
@@ -195,16 +250,20 @@ class CatalogueSource:
         except (OSError, orjson.JSONDecodeError) as error:
             raise CatalogueError(f"the product list on disk can't be read: {error}") from error
 
-    def _save(self, content: dict[str, Any]) -> None:
-        """Write the file whole or not at all; a disk that refuses costs a warning, not the prices."""
+    def _save(self, products: Any, stats: Any) -> float:
+        """Write the file whole or not at all; return the wall-clock second that it bears.
+
+        A disk that refuses costs a warning, not the prices.
+        """
+        now = time.time()
         if self._path is None:
-            return
+            return now
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
             try:
                 with os.fdopen(handle, "wb") as stream:
-                    stream.write(orjson.dumps(content))
+                    stream.write(orjson.dumps({"as_of": now, "products": products, "stats": stats}))
                 Path(name).replace(self._path)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -212,3 +271,9 @@ class CatalogueSource:
                 raise
         except OSError as error:
             log.warning("the product list can't be kept in %s: %s", self._path, error)
+        return now
+
+
+def _length(listed: Iterable[Product]) -> int:
+    """Return how many products of a list are there to trade; halted ones are: a halt makes no list shorter."""
+    return sum(not product.delisted for product in listed)

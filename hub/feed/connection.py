@@ -170,7 +170,7 @@ class Connection:
         if self._transport is not None:
             self._transport.shut()
 
-    def watch(self, now: float, resumed_at: float) -> None:
+    def watch(self, now: float, resumed_at: float, may_be_silent: bool = False) -> None:
         """Let the watchdog judge this connection, and note its rate.
 
         ``resumed_at`` is when the hub last came back from a pause of its own.
@@ -178,7 +178,7 @@ class Connection:
         generation = self._generation
         cause = watchdog.verdict(
             now, self._limits, attempt_at=self._attempt_at, opened_at=self._opened_at,
-            last_frame_at=self._last_frame_at, resumed_at=resumed_at,
+            last_frame_at=self._last_frame_at, resumed_at=resumed_at, may_be_silent=may_be_silent,
         )  # fmt: skip
         if cause is not None:
             self.interrupt(generation, cause)

@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from hub.config import Settings
@@ -65,6 +65,7 @@ class ConnectionPool:
         # one context for all: it holds the trusted roots, which cost time and memory to load
         self._tls = ssl.create_default_context() if settings.ws_url.startswith("wss:") else None
         self._slots: list[Connection] = []
+        self._idle: frozenset[str] = frozenset()  # products that the exchange halted or delisted
         self._retired_messages = 0
         self._retired_errors = 0
         self._retired_refused: Counter[str] = Counter()
@@ -110,6 +111,16 @@ class ConnectionPool:
                 slot.start()
         log.info("pool products=%d connections=%d", len(set(product_ids)), len(shards))
 
+    def set_idle(self, product_ids: Iterable[str]) -> None:
+        """Set which products are halted or delisted: a connection that has no others may be silent."""
+        idle = frozenset(product_ids)
+        if idle != self._idle:
+            self._idle = idle
+            self._resumed_at = time.monotonic()  # what must bring data again has as long for it as a new connection
+
+    def _may_be_silent(self, slot: Connection) -> bool:
+        return bool(self._idle and slot.products) and self._idle.issuperset(slot.products)
+
     def slot_of(self, product_id: str) -> Connection | None:
         """Return the slot that must deliver a product."""
         return next((slot for slot in self._slots if product_id in slot.products), None)
@@ -141,7 +152,7 @@ class ConnectionPool:
 
     def catching_up(self, now: float) -> bool:
         """Tell whether any socket may hold frames that came while the hub stood still."""
-        return any(slot.catching_up(now) for slot in self._slots)
+        return any(slot.catching_up(now) for slot in self._slots if not self._may_be_silent(slot))
 
     def silent_products(self, now: float, after_heartbeats: float) -> list[str]:
         """Return the products of open sockets that have brought nothing for so many heartbeats."""
@@ -152,7 +163,11 @@ class ConnectionPool:
         """Return the open connections that bring no heartbeats any more (their data may flow)."""
         limit = now - HEARTBEATS_MISSED_WARN * self._settings.heartbeat_seconds
         return [
-            slot.id for slot in self._slots if (since := slot.without_heartbeats_since()) is not None and since < limit
+            slot.id
+            for slot in self._slots
+            if (since := slot.without_heartbeats_since()) is not None
+            and max(since, self._resumed_at) < limit
+            and not self._may_be_silent(slot)
         ]
 
     def stop(self, timeout_seconds: float = 2.0) -> None:
@@ -196,5 +211,5 @@ class ConnectionPool:
             self._resumed_at = now
             self._paused(paused)
         for slot in self._slots:
-            slot.watch(now, self._resumed_at)
+            slot.watch(now, self._resumed_at, self._may_be_silent(slot))
         return WATCH_INTERVAL_SECONDS

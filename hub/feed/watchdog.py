@@ -2,7 +2,8 @@
 
 Rules: a connection that is open must bring a frame that is *believed* (a ticker, a heartbeat, an acknowledgement)
 within the limit, whatever else it does: pongs, half a frame, errors and garbage are none. While the hub itself did not
-run, nobody could read: such a pause is not blamed on the exchange, and every clock starts anew at its end.
+run, nobody could read: such a pause is not blamed on the exchange, and every clock starts anew at its end. One whose
+products are all halted or delisted may be silent.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class Limits:
 
 def verdict(
     now: float, limits: Limits, *, attempt_at: float | None, opened_at: float | None, last_frame_at: float | None,
-    resumed_at: float,
+    resumed_at: float, may_be_silent: bool = False,
 ) -> str | None:  # fmt: skip
     """Return the cause for which a socket must be shut now, or None. All times are monotonic seconds.
 
@@ -31,5 +32,7 @@ def verdict(
         return None
     if opened_at is None:
         return "connect_timeout" if now - max(attempt_at, resumed_at) >= limits.connect_seconds else None
+    if may_be_silent:
+        return None
     quiet_since = max(opened_at, last_frame_at or 0.0, resumed_at)
     return "silent" if now - quiet_since >= limits.silence_seconds else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hub.simulator.delivery import Delivery
-from hub.simulator.timed import Timed, TimedSet
+from hub.simulator.timed import Timed, TimedMap, TimedSet
 
 
 class Refusal(NamedTuple):
@@ -50,6 +50,7 @@ class Faults:
         self.flap: Timed[Flap] = Timed()
         self.early_data: Timed[bool] = Timed()
         self.rejected = TimedSet()
+        self.listed: TimedMap[dict[str, Any] | None] = TimedMap()  # changed fields of rows of the list, None: no row
         self._left_out: frozenset[str] = frozenset()
         self._left_out_times = 0
 
@@ -67,7 +68,7 @@ class Faults:
     def clear(self) -> dict[str, bytes]:
         """End all of them; return the tickers that were held back, by product."""
         for fault in (self.refusal, self.rest, self.rest_lag_seconds, self.clock_offset_seconds, self.flap,
-                      self.early_data, self.rejected):  # fmt: skip
+                      self.early_data, self.rejected, self.listed):  # fmt: skip
             fault.clear()
         self._left_out_times = 0
         return self.delivery.clear()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from hub.simulator.broken import Flap, Refusal, RestFault
 from hub.simulator.exchange import Exchange
 from hub.simulator.http import HTML
 from hub.simulator.kinds import FaultError, Wanted, kind, made_up
 
 MAX_TIMES = 1_000_000
+STATUSES = ("online", "offline", "internal", "delisted")
 REST_WAYS = ("status", "html", "truncate", "empty", "body", "delay_seconds", "half", "tenfold")
 
 
@@ -50,6 +53,24 @@ def _early_data(wanted: Wanted, exchange: Exchange, now: float) -> int:
 def _reject_product(wanted: Wanted, exchange: Exchange, now: float) -> int:
     """A subscribe that holds the product is refused as a whole, although REST lists it."""
     exchange.faults.rejected.add([wanted.product(exchange)], wanted.until(now))
+    return 1
+
+
+@kind("status", "product", "status", "trading_disabled", "seconds")
+def _status(wanted: Wanted, exchange: Exchange, now: float) -> int:
+    """A product is listed otherwise, null: not at all, and does not trade until it is ``online``, or for some seconds.
+
+    Heartbeats go on for one that is halted, and stop for one that is delisted or not listed.
+    """
+    market, product_id, status = made_up(exchange), wanted.product(exchange), wanted.text("status")
+    if status not in STATUSES and not wanted.is_null("status"):
+        raise FaultError(f"status has to be one of {', '.join(STATUSES)}, or null, not {status!r}")
+    gone, halted = status in (None, "delisted"), status != "online" or wanted.flag("trading_disabled")
+    until = wanted.until(now) if wanted.has("seconds") else math.inf
+    fields = None if status is None else {"status": status, "trading_disabled": gone or wanted.flag("trading_disabled")}
+    exchange.faults.listed.set(product_id, fields, until)
+    market.quiet.add([product_id], until if halted else now)
+    exchange.faults.delivery.no_heartbeats.add([product_id], until if gone else now)
     return 1
 
 

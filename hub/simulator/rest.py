@@ -48,13 +48,13 @@ class Rest:
             return json_response({"message": "MethodNotAllowed"}, 405)
         match environ["PATH_INFO"].strip("/").split("/"):
             case ["products"]:
-                return json_response(self._listing(self._faults.rest.at(now)))
+                return json_response(self._listing(self._faults.rest.at(now), now))
             case ["products", "stats"]:
                 return json_response({one: self._all_stats(one) for one in self._market.product_ids})
             case ["products", product_id, what] if product_id in self._market.product_ids:
                 return self._product(product_id, what, query(environ))
             case ["products", product_id]:
-                rows = [row for row in self._market.listing() if row["id"] == product_id]
+                rows = [row for row in self._rows(now) if row["id"] == product_id]
                 return json_response(rows[0]) if rows else _not_found()
         return _not_found()
 
@@ -92,8 +92,15 @@ class Rest:
         rows = self._market.trades(product_id, KEPT_TRADES, above, below)
         return [row for row in rows if row["time"] <= youngest][:limit]
 
-    def _listing(self, fault: RestFault | None) -> list[dict[str, Any]]:
-        rows = self._market.listing()
+    def _rows(self, now: float) -> list[dict[str, Any]]:
+        """Return the rows of the list, as the ``status`` faults change them."""
+        changed = self._faults.listed.at(now)
+        return [
+            {**row, **fields} for row in self._market.listing() if (fields := changed.get(row["id"], {})) is not None
+        ]
+
+    def _listing(self, fault: RestFault | None, now: float) -> list[dict[str, Any]]:
+        rows = self._rows(now)
         if fault is None or fault.list_factor == 1:
             return rows
         made_up = ({**rows[0], "id": f"FAKE{number:05}-USD"} for number in range(MAX_MADE_UP))

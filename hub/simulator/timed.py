@@ -1,4 +1,4 @@
-"""A value that holds until a deadline: what every lasting fault is made of."""
+"""Values that hold until a deadline: what every lasting fault is made of."""
 
 from __future__ import annotations
 
@@ -26,6 +26,25 @@ class Timed(Generic[Value]):
     def clear(self) -> None:
         """End it."""
         self._value = None
+
+
+class TimedMap(Generic[Value]):
+    """A value for each product, until a deadline of its own; a new one replaces it."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, tuple[Value, float]] = {}
+
+    def set(self, product_id: str, value: Value, until: float) -> None:
+        """Let ``value`` hold for a product from now on, until ``until``."""
+        self._entries[product_id] = (value, until)
+
+    def at(self, now: float) -> dict[str, Value]:
+        """Return product → the value that holds at ``now``."""
+        return {product_id: value for product_id, (value, until) in self._entries.items() if now < until}
+
+    def clear(self) -> None:
+        """End all of them."""
+        self._entries.clear()
 
 
 class TimedSet:

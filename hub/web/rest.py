@@ -16,7 +16,7 @@ from hub.config import PRODUCT_ID
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
-from hub.model import ConnectionStatus, HealthStatus, Quote, Standing
+from hub.model import ConnectionStatus, HealthStatus, Quote, Standing, Trust
 from hub.payload import iso_time, json_number, shown_source
 from hub.web.guard import MAX_BODY_BYTES, error_response, json_response
 
@@ -298,7 +298,12 @@ def _number(text: str) -> orjson.Fragment:
 
 
 def _why_missing(hub: PriceHub, product_id: str) -> dict[str, str]:
-    return {"reason": "it is watched, but has no price yet"} if hub.book.knows(product_id.upper()) else {}
+    try:
+        known = hub.book.explain(product_id.upper(), time.monotonic())
+    except KeyError:
+        return {}
+    why = "" if known["trust"] is Trust.STARTING else f": {known['reason']}"
+    return {"reason": f"it is watched, but has no price yet{why}"}
 
 
 def _json_body(max_bytes: int = MAX_BODY_BYTES) -> Any:

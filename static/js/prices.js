@@ -7,6 +7,7 @@ import { age as ageText, change, compact, exact } from "./format.js";
 const FLASH_MS = 350;
 const REST_MS = 1500; // between two flashes of a busy product
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
+const OFF_THE_MARKET = { halted: "Halted by the exchange", delisted: "Delisted by the exchange" };
 const UNCONFIRMED = "Not sent by the hub since the link to it came back";
 const ASCENDING_FIRST = new Set(["product", "age"]);
 const COLUMNS = ["p-price", "p-change", "p-volume wide", "p-quote wide", "p-quote wide", "p-age"];
@@ -55,6 +56,7 @@ export class PriceTable {
       tradeId: trade,
       change: percent === "" ? null : Number(percent),
       simulated: "simulated" in tr.dataset,
+      trust: tr.dataset.trust,
       heardAt: performance.now() - Number(age) * 1000,
       confirmedAt: performance.now(),
       paintedPrice: price,
@@ -75,7 +77,7 @@ export class PriceTable {
     tr.hidden = !this.matches(product);
     this.body.append(tr);
     const row = {
-      tr, product, simulated: false, heardAt: 0, tradeId: null, paintedPrice: null, cells: [...tr.cells],
+      tr, product, simulated: false, trust: "", heardAt: 0, tradeId: null, paintedPrice: null, cells: [...tr.cells],
       inSight: false, restsUntil: 0,
     };
     this.rows.set(product, row);
@@ -100,9 +102,19 @@ export class PriceTable {
     const simulated = payload.simulated === true;
     if (simulated !== row.simulated) {
       row.simulated = simulated;
-      this.paintMark(row);
+      this.paintMarks(row);
     }
+    this.setTrust(product, payload.trust);
     this.dirty.add(row);
+  }
+
+  /** Note a product's trust; what the exchange does not trade bears a mark, with the reason where it is known. */
+  setTrust(product, trust, reason = "") {
+    const row = this.rows.get(product);
+    if (!row || typeof trust !== "string" || trust === row.trust) return;
+    const marked = row.trust in OFF_THE_MARKET || trust in OFF_THE_MARKET;
+    row.trust = trust;
+    if (marked) this.paintMarks(row, reason);
   }
 
   anySimulated() {
@@ -110,12 +122,17 @@ export class PriceTable {
     return false;
   }
 
-  paintMark(row) {
-    row.cells[0].querySelector("abbr")?.remove();
-    if (!row.simulated) return;
-    const mark = make("abbr", "SIM");
-    mark.title = "Simulated";
-    row.cells[0].prepend(mark);
+  paintMarks(row, reason = "") {
+    for (const old of row.cells[0].querySelectorAll("abbr")) old.remove();
+    if (row.simulated) {
+      const mark = make("abbr", "SIM");
+      mark.title = "Simulated";
+      row.cells[0].prepend(mark);
+    }
+    if (!(row.trust in OFF_THE_MARKET)) return;
+    const mark = make("abbr", row.trust.toUpperCase(), row.trust);
+    mark.title = OFF_THE_MARKET[row.trust] + (reason ? `: ${reason}` : "");
+    row.cells[0].append(mark);
   }
 
   /** Paint what changed; returns whether there is more to do soon, though nothing new may come. */
@@ -166,7 +183,8 @@ export class PriceTable {
       const unconfirmed = confirmedSince !== null && row.confirmedAt < confirmedSince;
       setText(row.cells[6], unconfirmed ? "old" : age);
       if (unconfirmed !== Boolean(row.cells[6].title)) row.cells[6].title = unconfirmed ? UNCONFIRMED : "";
-      row.tr.classList.toggle("quiet", now - row.heardAt > 120_000 || unconfirmed);
+      const idle = now - row.heardAt > 120_000 || row.trust in OFF_THE_MARKET;
+      row.tr.classList.toggle("quiet", idle || unconfirmed);
     }
   }
 

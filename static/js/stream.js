@@ -1,12 +1,12 @@
-// The live price stream: Socket.IO's `ticker_update` events.
+// The live price stream: Socket.IO's `ticker_update` and `trust_update` events.
 
 import { exactNumbers } from "./format.js";
 
 /**
- * Connect to the hub and stay connected. Calls onTicker(payload) for each event and onChange() when the link goes up or
- * down. Returns the link's state, which is read and never written by others.
+ * Connect to the hub and stay connected. Calls onTicker(payload) and onTrust(payload) for each event and onChange() when
+ * the link goes up or down. Returns the link's state, which is read and never written by others.
  */
-export function openStream({ onTicker, onChange }) {
+export function openStream({ onTicker, onTrust, onChange }) {
   const state = { connected: false, everConnected: false, since: performance.now(), lastTick: null };
   const socket = globalThis.io({
     transports: ["websocket", "polling"],
@@ -36,6 +36,7 @@ export function openStream({ onTicker, onChange }) {
     state.lastTick = performance.now();
     onTicker(payload);
   });
+  socket.on("trust_update", onTrust);
   socket.connect();
   return state;
 }

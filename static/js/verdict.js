@@ -30,7 +30,9 @@ export class Verdict {
     this.health = health;
     this.healthAt = now;
     this.setStatus(health.status in WORDS ? health.status : "unknown");
-    setText($("sentence"), `${count(health.active_products)} of ${count(health.total_products)} products covered · `
+    const off = ["halted", "delisted"].filter((trust) => health.trust?.[trust] > 0)
+      .map((trust) => `${count(health.trust[trust])} ${trust} · `).join("");
+    setText($("sentence"), `${count(health.active_products)} of ${count(health.total_products)} products covered · ${off}`
       + `${count(health.connected_connections)} of ${count(health.total_connections)} connections up · `
       + `${count(rate)} messages/s`);
     this.setReasons(Array.isArray(health.reasons) ? health.reasons : []);

@@ -259,6 +259,38 @@ def test_server_and_browser_write_numbers_alike(dashboard: Callable[..., Page]) 
     assert differing == []
 
 
+def test_what_the_exchange_halts_or_delists_bears_a_mark(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(TOP_USD_PAIRS="30", CATALOGUE_REFRESH_SECONDS="1")
+    hub.wait_until_covered()
+    page.open(hub.url)
+    page.wait_until_live()
+    script = """
+    return [...document.querySelectorAll("#prices abbr.halted, #prices abbr.delisted")]
+      .map((mark) => [mark.closest("tr").dataset.product, mark.textContent, mark.title]).sort();
+    """
+    assert page.js(script) == []
+    assert hub.simulator is not None
+    for product, status in (("BTC-USD", "offline"), ("ETH-USD", "delisted")):
+        hub.simulator.control("fault", {"kind": "status", "product": product, "status": status})
+    live = [
+        ["BTC-USD", "HALTED", "Halted by the exchange: the exchange says status=offline"],
+        ["ETH-USD", "DELISTED", "Delisted by the exchange: the exchange says status=delisted"],
+    ]
+    eventually(lambda: page.js(script) == live)
+    eventually(lambda: " · 1 halted · 1 delisted · 2 of 2 connections up" in page.text("#sentence"))
+    eventually(lambda: page.js("return document.querySelector('tr[data-product=BTC-USD]').className") == "quiet")
+    assert len(page.products()) == 30
+    page.open(hub.url)  # and one who comes later, from the first paint on
+    painted = [[product, text, title.partition(":")[0]] for product, text, title in live]
+    assert page.js(script) == painted
+    page.wait_until_live()
+    assert " · 1 halted · 1 delisted · " in page.text("#sentence")
+    assert page.js("return document.querySelectorAll('tr[data-product=BTC-USD] abbr').length") == 2  # and SIM
+    hub.simulator.control("clear", {})
+    eventually(lambda: page.js(script) == [])
+    eventually(lambda: "halted" not in page.text("#sentence"))
+
+
 def test_trouble_is_shown_while_it_lasts(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(TOP_USD_PAIRS="30")
     hub.wait_until_covered()

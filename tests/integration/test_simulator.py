@@ -352,6 +352,56 @@ def test_one_product_stuck_until_it_is_subscribed_again(
     assert of(other.read_for(0.3), "ticker", "BTC-USD")
 
 
+def listed(sim: SimulatorProcess, product_id: str) -> tuple[str, bool] | None:
+    """Return (status, trading_disabled) of a product in the list, None where it is not in it."""
+    rows = {row["id"]: row for row in requests.get(f"{sim.rest_url}/products", timeout=5).json()}
+    assert len(rows) >= 23
+    row = rows.get(product_id)
+    one = requests.get(f"{sim.rest_url}/products/{product_id}", timeout=5)
+    assert one.json() == row if row else one.status_code == 404
+    return (row["status"], row["trading_disabled"]) if row else None
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown", "beats"),
+    [
+        ({"status": "offline"}, ("offline", False), True),
+        ({"status": "online", "trading_disabled": True}, ("online", True), True),
+        ({"status": "delisted"}, ("delisted", True), False),
+        ({"status": None}, None, False),
+    ],
+)
+def test_a_product_is_listed_otherwise_and_does_not_trade(
+    sim: SimulatorProcess, connect: Callable[..., Client], fields: Frame, shown: tuple[str, bool] | None, beats: bool
+) -> None:
+    client = connect()
+    client.subscribe("BTC-USD", "ETH-USD")
+    assert fault(sim, "status", product="BTC-USD", **fields) == 1
+    assert listed(sim, "BTC-USD") == shown
+    client.read_for(0.1)
+    frames = client.read_for(1.2)
+    assert of(frames, "ticker", "BTC-USD") == []
+    assert of(frames, "ticker", "ETH-USD")
+    assert bool(of(frames, "heartbeat", "BTC-USD")) is beats
+    if shown is None:
+        sim.control("clear", {})
+    else:
+        fault(sim, "status", product="BTC-USD", status="online")
+    assert listed(sim, "BTC-USD") == ("online", False)
+    client.until(lambda frame: frame["type"] == "ticker" and frame["product_id"] == "BTC-USD")
+    client.until(lambda frame: frame["type"] == "heartbeat" and frame["product_id"] == "BTC-USD")
+
+
+def test_a_halt_ends_by_itself(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
+    client = connect()
+    client.subscribe("BTC-USD")
+    fault(sim, "status", product="BTC-USD", status="internal", seconds=1)
+    assert listed(sim, "BTC-USD") == ("internal", False)
+    client.read_for(0.1)  # what was on its way
+    client.until(lambda frame: frame["type"] == "ticker")
+    assert listed(sim, "BTC-USD") == ("online", False)
+
+
 def test_quiet_products_make_no_trades(sim: SimulatorProcess, connect: Callable[..., Client]) -> None:
     client = connect()
     client.subscribe("BTC-USD", "ETH-USD")
@@ -604,6 +654,11 @@ def test_half_of_the_products_quiet_from_the_start() -> None:
         ({"kind": "close", "connections": "all", "code": 999}, "code"),
         ({"kind": "reject_product", "product": "NO-USD", "seconds": 1}, "product"),
         ({"kind": "partial_ack", "products": []}, "products"),
+        ({"kind": "status", "product": "BTC-USD"}, "status"),
+        ({"kind": "status", "product": "BTC-USD", "status": "gone"}, "online, offline, internal, delisted, or null"),
+        ({"kind": "status", "product": "NO-USD", "status": "offline"}, "product"),
+        ({"kind": "status", "product": "BTC-USD", "status": "offline", "seconds": -1}, "seconds"),
+        ({"kind": "status", "product": "BTC-USD", "status": "online", "trading_disabled": 1}, "trading_disabled"),
         ({"kind": "restart"}, "seconds_down"),
         ({"kind": "flap", "seconds": 1, "after_seconds": -1}, "after_seconds"),
         ({"kind": "burst", "seconds": 1}, "factor"),

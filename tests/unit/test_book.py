@@ -110,7 +110,7 @@ def test_a_product_that_is_given_up_leaves_nothing_behind(book: Book) -> None:
     assert (book.quote("ETH-USD"), book.knows("ETH-USD")) == (None, False)
     assert book.quote("BTC-USD") is not None
     book.set_products(["BTC-USD", "ETH-USD"])
-    assert book.activity(0.0) == (1, 1)  # the old heartbeat proves nothing any more
+    assert book.activity(0.0)[:2] == (1, 1)  # the old heartbeat proves nothing any more
     taken = book.apply(ticker(5, product_id="ETH-USD"), Source.WS, "conn_000", 0.0, 0.0)
     assert taken is not None
     assert taken.order is Order.NEW
@@ -155,7 +155,7 @@ def test_active_is_ticking_or_proved_quiet(
         book.apply(ticker(100), Source.WS, "conn_000", 0.0, NOW - tick_age)
     if beat_age is not None:
         book.beat(heartbeat(100 + ahead), NOW - beat_age)
-    assert book.activity(NOW) == expected
+    assert book.activity(NOW) == (*expected, 0)
 
 
 @pytest.mark.parametrize(("last_trade_id", "active"), [(0, 1), (1, 0)])
@@ -163,13 +163,13 @@ def test_a_product_without_a_tick_is_active_only_if_it_never_traded(
     book: Book, last_trade_id: int, active: int
 ) -> None:
     book.beat(heartbeat(last_trade_id), NOW)
-    assert book.activity(NOW) == (active, 0)
+    assert book.activity(NOW) == (active, 0, 0)
 
 
 def test_a_heartbeat_of_a_product_that_is_not_watched_counts_for_nothing(book: Book) -> None:
     book.beat(heartbeat(0, "XRP-USD"), NOW)
     book.set_products(["XRP-USD"])
-    assert book.activity(NOW) == (0, 0)
+    assert book.activity(NOW) == (0, 0, 0)
 
 
 def test_a_heartbeat_refreshes_no_price(book: Book) -> None:
@@ -594,3 +594,96 @@ def test_trust_never_says_live_while_a_heartbeat_names_more_for_a_second(steps: 
             lost = True
         if lost:
             assert trust(book, now) is Trust.BEHIND
+
+
+# -- halted and delisted -------------------------------------------------------------------------------
+
+HALTED = (Trust.HALTED, "the exchange says status=offline")
+DELISTED = (Trust.DELISTED, "the exchange says status=delisted")
+
+
+@pytest.mark.parametrize("verdict", [HALTED, DELISTED])
+def test_the_exchange_s_word_shows_wherever_trust_does_and_the_price_stays(
+    book: Book, verdict: tuple[Trust, str]
+) -> None:
+    take(book, 7, 0.0)
+    book.set_catalogue({"BTC-USD": verdict, "XRP-USD": verdict})
+    for now in (0.5, 600.0):  # it outranks stale too
+        standing = book.standing("BTC-USD", now)
+        assert standing is not None
+        assert (standing.trust, standing.reason, standing.age_ms) == (*verdict, int(now * 1000))
+    assert book.explain("BTC-USD", 1.0)["reason"] == verdict[1]
+    counts = book.trust_counts(1.0)
+    assert (counts[verdict[0]], counts["starting"]) == (1, 1)
+    quote = book.quote("BTC-USD")
+    assert quote is not None
+    assert quote.ticker.trade_id == 7
+
+
+def test_a_halt_and_its_end_are_told_once_each(book: Book) -> None:
+    take(book, 7, 0.0)
+    book.set_catalogue({"BTC-USD": HALTED})
+    (change,) = book.review(1.0, 1_001.0)
+    assert (change.product_id, change.previous, change.trust, change.reason) == ("BTC-USD", Trust.LIVE, *HALTED)
+    assert book.review(900.0, 1_900.0) == []
+    book.set_catalogue({"BTC-USD": DELISTED})
+    assert [change.trust for change in book.review(901.0, 1_901.0)] == [Trust.DELISTED]
+    book.set_catalogue({})
+    book.beat(heartbeat(7), 902.0)
+    assert [(change.previous, change.trust) for change in book.review(902.0, 1_902.0)] == [
+        (Trust.DELISTED, Trust.QUIET)
+    ]
+
+
+def test_what_is_halted_before_its_first_price_is_halted(book: Book) -> None:
+    book.set_catalogue({"BTC-USD": HALTED})
+    (change,) = book.review(1.0, 1_001.0)
+    assert (change.previous, change.trust, change.verified_ms) == (Trust.STARTING, Trust.HALTED, None)
+    assert take(book, 7, 2.0).trust is Trust.HALTED  # the last trade, which a subscription brings
+
+
+def test_a_tick_after_the_halt_is_live_at_once(book: Book) -> None:
+    take(book, 7, 0.0)
+    book.set_catalogue({"BTC-USD": HALTED})
+    book.review(1.0, 1_001.0)
+    book.set_catalogue({})
+    taken = take(book, 8, 2.0)
+    assert taken.change is not None
+    assert (taken.trust, taken.change.previous) == (Trust.LIVE, Trust.HALTED)
+
+
+@pytest.mark.parametrize(("verdict", "verified_ms"), [(HALTED, 1_000), (DELISTED, 10_000)])
+def test_heartbeats_prove_a_halted_price_and_no_delisted_one(
+    book: Book, verdict: tuple[Trust, str], verified_ms: int
+) -> None:
+    take(book, 7, 0.0)
+    book.set_catalogue({"BTC-USD": verdict})
+    book.beat(heartbeat(7), 9.0)
+    standing = book.standing("BTC-USD", 10.0)
+    assert standing is not None
+    assert standing.verified_ms == verified_ms
+
+
+def test_the_socket_owes_nothing_of_what_is_halted_and_again_from_its_end(book: Book) -> None:
+    take(book, 7, 0.0)
+    book.beat(heartbeat(9), 1.0)
+    book.set_catalogue({"BTC-USD": HALTED})
+    assert book.late(100.0, 1.0) == [Late("BTC-USD", (8, 9), 1.0, None)]  # missing all the same, and fetched
+    book.set_catalogue({})
+    book.beat(heartbeat(9), 101.0)
+    assert book.late(102.0, 1.0) == [Late("BTC-USD", (8, 9), 1.0, 101.0)]
+
+
+@pytest.mark.parametrize(
+    ("tick_age", "beat_age", "expected"),
+    [(1.0, None, (1, 1, 0)), (500.0, 1.0, (1, 0, 0)), (500.0, 60.0, (0, 0, 1)), (None, None, (0, 0, 1))],
+)
+def test_what_is_halted_and_not_active_is_excused(
+    book: Book, tick_age: float | None, beat_age: float | None, expected: tuple[int, int, int]
+) -> None:
+    if tick_age is not None:
+        book.apply(ticker(100), Source.WS, "conn_000", 0.0, NOW - tick_age)
+    if beat_age is not None:
+        book.beat(heartbeat(100), NOW - beat_age)
+    book.set_catalogue({"BTC-USD": HALTED})
+    assert book.activity(NOW) == expected

@@ -1,5 +1,6 @@
 """Which products there are: from the exchange, from disk, by the settings; never from what can't be believed."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -12,7 +13,15 @@ import responses
 
 from hub.catalogue_keeper import RETRY_SECONDS, CatalogueKeeper
 from hub.config import Settings
-from hub.feed.catalogue import Catalogue, CatalogueError, CatalogueSource, choose, parse_products, parse_volumes
+from hub.feed.catalogue import (
+    BELIEVED_AFTER,
+    Catalogue,
+    CatalogueError,
+    CatalogueSource,
+    choose,
+    parse_products,
+    parse_volumes,
+)
 from hub.feed.rest import RestClient, RestError
 from hub.hub import PriceHub
 from hub.model import Product
@@ -43,12 +52,14 @@ STATS = {
 
 
 class FixedRest:
-    """Answers every path with what it was given; a path without an answer fails."""
+    """Answers every path with what it was given; a path without an answer fails. ``asked`` are the paths, in order."""
 
     def __init__(self, products: object = None, volumes: object = None) -> None:
         self._answers = {"/products": products, "/products/stats": volumes}
+        self.asked: list[str] = []
 
     def get_json(self, path: str) -> object:
+        self.asked.append(path)
         if self._answers[path] is None:
             raise RestError(f"GET {path}: status 500")
         return self._answers[path]
@@ -66,15 +77,19 @@ def ids(catalogue: Catalogue) -> list[str]:
 # -- what is believed ----------------------------------------------------------------------------------
 
 
-def test_online_products_only() -> None:
-    found = [product.id for product in parse_products(PRODUCTS)]
-    assert found == ["ADA-USD", "BTC-USD", "BTC-EUR", "ETH-USD", "DOGE-USD"]
+def test_every_product_is_read_with_its_status() -> None:
+    found = {product.id: (product.online, product.delisted) for product in parse_products(PRODUCTS)}
+    assert [product_id for product_id, (online, _) in found.items() if online] == [
+        "ADA-USD", "BTC-USD", "BTC-EUR", "ETH-USD", "DOGE-USD",
+    ]  # fmt: skip
+    assert (found["OLD-USD"], found["HALT-USD"]) == ((False, True), (False, False))
     assert parse_products([row("BTC-USD")]) == [Product("BTC-USD", "BTC", "USD")]
 
 
 @pytest.mark.parametrize("status", ["offline", "internal", "auction", "", "Online"])
-def test_every_other_status_is_left_out(status: str) -> None:
-    assert [item.id for item in parse_products([row("BTC-USD"), row("ETH-USD", status)])] == ["BTC-USD"]
+def test_every_other_status_is_a_halt(status: str) -> None:
+    _, product = parse_products([row("BTC-USD"), row("ETH-USD", status)])
+    assert (product.status, product.online, product.delisted) == (status, False, False)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +97,7 @@ def test_every_other_status_is_left_out(status: str) -> None:
     [
         None, 5, "BTC-USD", [], {}, {"id": "ETH-USD"}, row("ETH-USD", id=5), row("ETH-USD", id="eth-usd"),
         row("ETH-USD", id='E"-USD'), row("ETH-USD", status=None), row("ETH-USD", quote_currency=None),
+        row("ETH-USD", status="x" * 41), row("ETH-USD", status="off\nline"),
         row("ETH-USD", base_currency=["E"]),
     ],
 )  # fmt: skip
@@ -146,6 +162,18 @@ def test_the_top_pairs_need_volumes() -> None:
 def test_monitored_products_are_these_and_unknown_ones_are_named() -> None:
     found = chosen(monitoring_cryptos=("ETH-USD", "NO-USD", "BTC-EUR", "OLD-USD", "BTC-USD"))
     assert found == (["BTC-EUR", "BTC-USD", "ETH-USD"], ("NO-USD", "OLD-USD"))
+
+
+def test_a_monitored_product_may_be_halted_but_not_delisted() -> None:
+    assert chosen(monitoring_cryptos=("OLD-USD", "HALT-USD", "BTC-USD")) == (["BTC-USD", "HALT-USD"], ("OLD-USD",))
+    assert "HALT-USD" not in chosen(top_usd_pairs=100)[0]
+
+
+def test_where_everything_is_halted_there_is_nothing_to_choose_but_by_id() -> None:
+    halted = parse_products([row("BTC-USD", "offline")])
+    with pytest.raises(CatalogueError, match="no online product"):
+        choose(halted, {}, Settings())
+    assert choose(halted, {}, Settings(monitoring_cryptos=("BTC-USD",))) == (tuple(halted), ())
 
 
 def test_monitored_products_beat_the_top_pairs() -> None:
@@ -348,7 +376,7 @@ def test_the_hub_says_that_its_list_is_old_or_why_it_has_none(tmp_path: Path) ->
     assert any("the product list is old (of 20" in text and "status 500" in text for text in reasons)
     assert hub.book.products == ("BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD")
     keeper.source = source(tmp_path)
-    assert keeper.step() is None
+    assert keeper.step() == settings.catalogue_refresh_seconds
     assert not any("old" in text for text in hub.get_health_summary()["reasons"])
 
 
@@ -365,21 +393,21 @@ class Takers:
 def test_the_keeper_tries_again_ever_later_and_serves_the_kept_list_once(tmp_path: Path) -> None:
     source(tmp_path).fetch()
     taker = Takers()
-    keeper = CatalogueKeeper(source(tmp_path, products=None), taker)
+    keeper = CatalogueKeeper(source(tmp_path, products=None), taker, 300.0)
     delays = [keeper.step() for _ in range(8)]
     assert all(delay is not None and 0.5 <= delay <= RETRY_SECONDS[1] for delay in delays)
     assert [catalogue.old for catalogue in taker.taken] == [True]
     assert keeper.problem is not None
     assert "the product list is old" in keeper.problem
     keeper.source = source(tmp_path)
-    assert keeper.step() is None
+    assert keeper.step() == 300.0
     assert [catalogue.old for catalogue in taker.taken] == [True, False]
     assert keeper.problem is None
 
 
 def test_the_keeper_serves_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     taker = Takers()
-    keeper = CatalogueKeeper(source(tmp_path, products=None), taker)
+    keeper = CatalogueKeeper(source(tmp_path, products=None), taker, 300.0)
     assert keeper.problem == "the product list has not been read yet"
     assert keeper.step() is not None
     assert (taker.taken, keeper.catalogue) == ([], None)
@@ -387,8 +415,8 @@ def test_the_keeper_serves_nothing_where_there_is_nothing(tmp_path: Path) -> Non
 
 
 def test_a_list_without_a_product_that_fits_is_said(tmp_path: Path) -> None:
-    keeper = CatalogueKeeper(source(tmp_path, monitoring_cryptos=("NO-USD",)), Takers())
-    assert keeper.step() is None
+    keeper = CatalogueKeeper(source(tmp_path, monitoring_cryptos=("NO-USD",)), Takers(), 300.0)
+    assert keeper.step() == 300.0
     assert keeper.problem == "no product of the exchange fits the settings"
 
 
@@ -413,3 +441,148 @@ def test_a_list_that_grows_or_shrinks_a_little_is_believed_at_once(tmp_path: Pat
     for count in (100, 120, 95):
         products = [row(f"C{number}-USD") for number in range(count)]
         assert len(source(tmp_path, products=products).fetch().products) == count
+
+
+def test_a_halt_makes_no_list_shorter_and_a_mass_delisting_does(tmp_path: Path) -> None:
+    usual = [row(f"C{number}-USD") for number in range(100)]
+    source(tmp_path, products=usual).fetch()
+    halted = [row(f"C{number}-USD", "offline" if number else "online") for number in range(100)]
+    assert len(source(tmp_path, products=halted).fetch().products) == 1
+    delisted = [row(f"C{number}-USD", "delisted" if number % 2 else "online") for number in range(100)]
+    with pytest.raises(CatalogueError, match="50 products, where the kept list has 100: not believed yet"):
+        source(tmp_path, products=delisted).fetch()
+
+
+# -- read again ----------------------------------------------------------------------------------------
+
+
+class Again:
+    """A keeper that has its first list; ``read`` has it read another one."""
+
+    def __init__(self, tmp_path: Path, **changes: Any) -> None:
+        self.taker = Takers()
+        self.reader = source(tmp_path, **changes)
+        self.keeper = CatalogueKeeper(self.reader, self.taker, 300.0)
+        assert self.keeper.step() == 300.0
+        self.chosen = ids(self.taker.taken[-1])
+
+    def read(self, products: object) -> dict[str, tuple[str | None, bool]]:
+        """Return product → (status, trading_disabled) of those that are not online any more."""
+        self.rest = self.reader._rest = FixedRest(products)  # type: ignore[assignment]
+        self.delay = self.keeper.step()
+        catalogue = self.keeper.catalogue
+        assert catalogue is not None
+        assert ids(catalogue) == self.chosen
+        return {item.id: (item.status, item.trading_disabled) for item in catalogue.products if not item.online}
+
+
+def other(*changed: dict[str, Any], without: str = "") -> list[dict[str, Any]]:
+    """Return the list with some rows changed, and one left out."""
+    rows = {item["id"]: item for item in (*PRODUCTS, *changed)}
+    return [item for product_id, item in rows.items() if product_id != without]
+
+
+def test_a_list_that_is_read_again_tells_what_is_halted_or_delisted_with_one_request(tmp_path: Path) -> None:
+    again = Again(tmp_path)
+    assert again.read(other(row("BTC-USD", "offline"))) == {"BTC-USD": ("offline", False)}
+    assert (again.rest.asked, again.delay, again.keeper.problem) == (["/products"], 300.0, None)
+    assert again.read(other(row("BTC-USD", trading_disabled=True))) == {"BTC-USD": ("online", True)}
+    assert again.read(other(row("BTC-USD", "delisted"))) == {"BTC-USD": ("delisted", False)}
+    assert again.read(other(without="BTC-USD")) == {"BTC-USD": (None, False)}
+    assert again.read(PRODUCTS) == {}
+    assert again.taker.taken[-1].products[0].volume_24h_quote == Decimal("900005.0")  # of the choice
+
+
+def test_what_is_watched_stays_whatever_is_listed_anew(tmp_path: Path) -> None:
+    again = Again(tmp_path, monitoring_cryptos=("BTC-USD", "HALT-USD", "NEW-USD"))
+    assert again.chosen == ["BTC-USD", "HALT-USD"]
+    assert again.taker.taken[0].unknown_ids == ("NEW-USD",)
+    assert again.read(other(row("NEW-USD"), row("HALT-USD"))) == {}
+
+
+def test_a_malformed_entry_says_nothing_of_its_product(tmp_path: Path) -> None:
+    again = Again(tmp_path)
+    bad = row("BTC-USD", status=None)
+    assert again.read(other(bad)) == {}
+    halted = {"BTC-USD": ("offline", False)}
+    assert again.read(other(row("BTC-USD", "offline"))) == halted
+    assert again.read([*other(bad), None, {"id": ["BTC-USD"]}]) == halted
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, [], {}, "<html>", [row("BTC-USD")], [row(item["id"], "delisted") for item in PRODUCTS],
+     PRODUCTS + [row(f"C{number}-USD") for number in range(50)]],
+)  # fmt: skip
+@pytest.mark.parametrize("simulate", [False, True])  # with a list on disk to compare with, and without
+def test_a_failure_or_a_suspicious_list_changes_nothing_but_that_the_list_is_old(
+    tmp_path: Path, body: object, simulate: bool
+) -> None:
+    again = Again(tmp_path, simulate=simulate)
+    halted = {"BTC-USD": ("offline", False)}
+    assert again.read(other(row("BTC-USD", "offline"))) == halted
+    taken = len(again.taker.taken)
+    assert again.read(body) == halted
+    assert 0.5 <= again.delay <= RETRY_SECONDS[0]
+    assert again.keeper.problem is None  # the next may succeed before anybody could have missed it
+    known = again.keeper.catalogue
+    assert known is not None
+    again.keeper.catalogue = dataclasses.replace(known, as_of=known.as_of - 601.0)  # two intervals
+    assert again.read(body) == halted
+    assert (again.keeper.problem or "").startswith("the product list is old (of 20")
+    assert len(again.taker.taken) == taken
+    assert again.read(PRODUCTS) == {}
+    assert again.keeper.problem is None
+
+
+def test_a_suspicious_list_that_stays_is_believed(tmp_path: Path) -> None:
+    again = Again(tmp_path)
+    odd = [row(item) for item in again.chosen[:2]]
+    for _ in range(BELIEVED_AFTER - 1):
+        assert again.read(odd) == {}
+    assert set(again.read(odd)) == set(again.chosen[2:])
+
+
+def test_failures_of_long_ago_do_not_slow_the_next_try(tmp_path: Path) -> None:
+    again = Again(tmp_path)
+    for _ in range(20):
+        again.read(None)
+        assert again.delay <= RETRY_SECONDS[0]
+        again.read(PRODUCTS)
+
+
+def test_what_is_read_again_is_kept_with_the_statistics(tmp_path: Path) -> None:
+    again = Again(tmp_path)
+    again.read(other(row("BTC-USD", "offline")))
+    kept = source(tmp_path, None, None, top_usd_pairs=2).load()
+    assert ids(kept) == ["ETH-USD", "ADA-USD"]
+    assert kept.as_of == again.taker.taken[-1].as_of > again.taker.taken[0].as_of
+
+
+def test_the_log_says_what_is_halted_when_it_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    again = Again(tmp_path)
+    for _ in range(3):
+        again.read(other(row("BTC-USD", "offline"), row("ETH-USD", "delisted")))
+    again.read(PRODUCTS)
+    again.read(PRODUCTS)
+    assert [item.getMessage() for item in caplog.records if "halted" in item.getMessage()] == [
+        "halted or delisted: BTC-USD: the exchange says status=offline; ETH-USD: the exchange says status=delisted",
+        "halted or delisted: none any more",
+    ]
+
+
+def test_the_hub_tells_book_and_pool_and_leaves_the_products_alone(tmp_path: Path) -> None:
+    hub = PriceHub(Settings(ws_url="ws://localhost:9", ws_dialect="exchange", rest_url=URL, state_dir=str(tmp_path)))
+    hub.pool.stop()  # opens nothing
+    set_before: list[object] = []
+    hub.pool.set_products = set_before.append  # type: ignore[method-assign]
+    reader = hub.catalogue.source = source(tmp_path)
+    hub.catalogue.step()
+    reader._rest = FixedRest(other(row("BTC-USD", "offline"), without="ETH-USD"))  # type: ignore[assignment]
+    hub.catalogue.step()
+    assert set_before == [("BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD")]
+    assert {change.product_id: change.trust for change in hub.book.review(1.0, 1.0)} == {
+        "BTC-USD": "halted", "ETH-USD": "delisted",
+    }  # fmt: skip
+    assert hub.pool._idle == {"BTC-USD", "ETH-USD"}
+    assert hub.get_health_summary()["trust"]["halted"] == 1

@@ -91,6 +91,7 @@ def test_an_empty_value_counts_as_unset_at_every_level(tmp_path: Path, empty: st
         ("VOLUME_THRESHOLD", "2", 2.0),
         ("WINDOW_MINUTES", "0.5", 0.5),
         ("VOLUME_COOLDOWN_SECONDS", "0", 0.0),
+        ("CATALOGUE_REFRESH_SECONDS", "1", 1.0),
         ("FRONTEND_URL", "https://a.example/, http://b.example:8080", ("https://a.example", "http://b.example:8080")),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("REST_URL", "http://localhost:9/", "http://localhost:9"),
@@ -144,6 +145,7 @@ def test_values_are_parsed(name: str, text: str, value: object) -> None:
         ("SIMULATE_SPEED", "fast"),
         ("CONNECT_INTERVAL_MS", "124"),
         ("MISSED_HEARTBEATS", "1"),
+        *(("CATALOGUE_REFRESH_SECONDS", text) for text in ("0", "0.9", "-300", "86401", "soon")),
     ],
 )
 def test_what_makes_no_sense_is_a_problem_that_names_the_setting(name: str, text: str) -> None:

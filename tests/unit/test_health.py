@@ -62,6 +62,12 @@ def seen(**changes: object) -> HealthInput:
         ({"connected_connections": 0, "uptime_seconds": 5.0, "was_covered": True}, "critical", "none of 22"),
         ({"without_heartbeats": ("conn_003", "conn_007")}, "warning", "no heartbeats on conn_003, conn_007"),
         ({"worker_failures": 2}, "warning", "2 of the hub's own workers failed lately"),
+        # what the exchange halted can't be covered
+        ({"active_products": 10, "excused_products": 316}, "healthy", None),
+        ({"active_products": 0, "excused_products": 326}, "healthy", None),
+        ({"active_products": 0, "excused_products": 326, "uptime_seconds": 0.1}, "healthy", None),
+        ({"active_products": 79, "excused_products": 226}, "warning", "only 79 of 100 products are covered (79 %)"),
+        ({"connected_connections": 0, "excused_products": 326}, "critical", "none of 22"),
     ],
 )  # fmt: skip
 def test_the_verdict(changes: dict[str, object], status: str, reason: str | None) -> None:
@@ -84,10 +90,14 @@ def test_a_hub_without_products_is_not_healthy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("active", "total", "percentage"), [(0, 0, 0.0), (0, 5, 0.0), (5, 5, 100.0), (1, 3, 33.33), (326, 326, 100.0)]
-)
-def test_coverage(active: int, total: int, percentage: float) -> None:
-    assert coverage_percentage(active, total) == percentage
+    ("active", "total", "excused", "percentage"),
+    [
+        (0, 0, 0, 0.0), (0, 5, 0, 0.0), (5, 5, 0, 100.0), (1, 3, 0, 33.33), (326, 326, 0, 100.0),
+        (0, 5, 5, 100.0), (4, 5, 1, 100.0), (1, 5, 1, 25.0), (0, 5, 4, 0.0),
+    ],
+)  # fmt: skip
+def test_coverage(active: int, total: int, excused: int, percentage: float) -> None:
+    assert coverage_percentage(active, total, excused) == percentage
 
 
 # -- errors among the messages of the last minute ------------------------------------------------------
@@ -202,6 +212,18 @@ def test_the_summary_counts_prices_ticks_and_quiet_products(hub: PriceHub) -> No
     assert summary["trust"] == {**dict.fromkeys(Trust, 0), "live": 1, "quiet": 1, "starting": 2}
     assert summary["stale_after_ms"] == hub.settings.stale_after_ms
     assert (summary["open_gaps"], summary["epoch"]) == (0, hub.epoch)
+
+
+def test_what_is_halted_is_counted_and_costs_no_coverage(hub: PriceHub) -> None:
+    now = hub.started_at
+    hub.book.set_products(["BTC-USD", "ETH-USD", "SOL-USD"])
+    for product_id, at in (("BTC-USD", now), ("ETH-USD", now - 500.0)):
+        hub.book.apply(Ticker(product_id, "1", 7, "2026-11-20T01:02:03Z"), Source.WS, "conn_000", 0.0, at)
+    hub.book.set_catalogue({"ETH-USD": (Trust.HALTED, "offline"), "SOL-USD": (Trust.DELISTED, "delisted")})
+    summary = hub.get_health_summary()
+    assert (summary["total_products"], summary["active_products"], summary["coverage_percentage"]) == (3, 1, 100.0)
+    assert summary["trust"] == {**dict.fromkeys(Trust, 0), "live": 1, "halted": 1, "delisted": 1}
+    assert not any("covered" in reason for reason in summary["reasons"])
 
 
 def test_a_bug_of_a_worker_shows_in_the_summary(hub: PriceHub) -> None:

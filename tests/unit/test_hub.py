@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from hub.config import Settings
 from hub.feed.continuity import MAX_HOLES
 from hub.hub import PriceHub
 from hub.ledger import Gap
-from hub.model import Heartbeat, Ticker
+from hub.model import Heartbeat, Ticker, Trust
+from hub.web.rest import make_blueprint
 
 TIME = "2026-11-20T01:02:03Z"
 EVENTS = ("ticker_update", "trade_backfill", "trust_update", "priority_ticker_update", "volume_alert")
@@ -182,6 +184,23 @@ def test_a_pause_is_counted_and_noted(bench: Bench) -> None:
     assert bench.hub.counters["pauses"] == 1
     assert bench.hub.ledger.query()[0]["duration_ms"] == 7_250
     assert bench.hub.get_health_summary()["counters"]["gaps_pause"] == 1
+
+
+def test_a_product_without_a_price_says_why(bench: Bench) -> None:
+    app = Flask(__name__)
+    app.register_blueprint(make_blueprint(bench.hub, "root"))
+    bench.hub.book.set_catalogue({"ETH-USD": (Trust.HALTED, "the exchange says status=offline")})
+    reasons = {}
+    for product_id in ("BTC-USD", "eth-usd", "XRP-USD"):
+        for route in ("price", "tickers"):
+            answer = app.test_client().get(f"/{route}/{product_id}")
+            assert answer.status_code == 404
+            reasons[product_id] = answer.get_json().get("reason")
+    assert reasons == {
+        "BTC-USD": "it is watched, but has no price yet",
+        "eth-usd": "it is watched, but has no price yet: the exchange says status=offline",
+        "XRP-USD": None,
+    }
 
 
 def test_a_payload_of_the_book_has_its_ages(bench: Bench) -> None:

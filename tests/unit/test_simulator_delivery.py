@@ -8,7 +8,7 @@ from hub.simulator.broken import Faults
 from hub.simulator.delivery import BadTicker, Delivery, Stuck
 from hub.simulator.evidence import Evidence
 from hub.simulator.market import GeneratedMarket, Tick
-from hub.simulator.timed import Timed, TimedSet
+from hub.simulator.timed import Timed, TimedMap, TimedSet
 
 WALL = 1_764_000_000.0
 
@@ -48,6 +48,17 @@ def test_products_hold_until_their_own_deadline() -> None:
     products.add(["B-USD"], 9.0)
     assert products.at(4.0) == {"A-USD", "B-USD"}
     assert (products.holds("A-USD", 5.0), products.holds("B-USD", 5.0)) == (False, True)
+
+
+def test_each_product_has_a_value_until_its_own_deadline() -> None:
+    values: TimedMap[int] = TimedMap()
+    values.set("A-USD", 1, 5.0)
+    values.set("B-USD", 2, 9.0)
+    assert (values.at(4.9), values.at(5.0)) == ({"A-USD": 1, "B-USD": 2}, {"B-USD": 2})
+    values.set("B-USD", 3, 6.0)
+    assert values.at(5.0) == {"B-USD": 3}
+    values.clear()
+    assert values.at(0.0) == {}
 
 
 def test_reordered_tickers_leave_after_the_one_that_follows() -> None:

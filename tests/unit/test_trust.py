@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.model import Trust
-from hub.trust import BEHIND_SECONDS, Evidence, judge
+from hub.model import Product, Trust
+from hub.trust import BEHIND_SECONDS, Evidence, by_catalogue, judge
 
 NOW = 10_000.0
 STALE_AFTER = 5.0
@@ -98,3 +98,38 @@ def test_a_price_never_gets_better_by_waiting(
 def test_evidence_that_comes_from_a_moment_later_is_no_error() -> None:
     found, _ = judge(NOW, seen(-0.01, -0.01))  # another thread took it in after the clock was read
     assert found is Trust.LIVE
+
+
+# -- what the exchange's product list says ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "disabled", "trust", "reason"),
+    [
+        ("offline", False, "halted", "the exchange says status=offline"),
+        ("internal", True, "halted", "the exchange says status=internal"),
+        ("", False, "halted", "the exchange says status="),
+        ("Online", False, "halted", "the exchange says status=Online"),
+        ("online", True, "halted", "the exchange says trading_disabled=true"),
+        ("delisted", False, "delisted", "the exchange says status=delisted"),
+        ("delisted", True, "delisted", "the exchange says status=delisted"),
+        (None, False, "delisted", "the exchange does not list it any more"),
+    ],
+)
+def test_what_is_not_online_is_halted_or_delisted(status: str | None, disabled: bool, trust: str, reason: str) -> None:
+    product = Product("BTC-USD", "BTC", "USD", status=status, trading_disabled=disabled)
+    assert by_catalogue(product) == (trust, reason)
+    assert not product.online
+    assert product.delisted == (trust == "delisted")
+
+
+def test_nothing_is_said_against_what_is_online() -> None:
+    assert by_catalogue(Product("BTC-USD", "BTC", "USD")) is None
+
+
+@given(ages, ages, ages, st.booleans(), st.sampled_from([Trust.HALTED, Trust.DELISTED]))
+def test_the_exchange_s_word_outranks_all_evidence(
+    trade: float | None, verified: float | None, ahead: float | None, doubted: bool, word: Trust
+) -> None:
+    evidence = seen(trade, verified, ahead, doubted)._replace(catalogue=(word, "the exchange says so"))
+    assert judge(NOW, evidence) == (word, "the exchange says so")

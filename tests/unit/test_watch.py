@@ -9,7 +9,7 @@ from hub import watch as module
 from hub.book import Book
 from hub.feed.repair import Repair
 from hub.ledger import Ledger
-from hub.model import Cause, ConnectionSnapshot, ConnectionStatus, Heartbeat, Source, Ticker
+from hub.model import Cause, ConnectionSnapshot, ConnectionStatus, Heartbeat, Source, Ticker, Trust
 from hub.watch import MOVE_SECONDS, PAUSE_SECONDS, RESUBSCRIBE_SECONDS, RETRY_SECONDS, REVIEW_SECONDS, Watch
 
 TIME = "2026-11-20T01:02:03Z"
@@ -359,6 +359,21 @@ def test_a_stuck_product_of_the_only_slot_is_resubscribed_now_and_then(monkeypat
     bench.run(300, beats={"BTC-USD": 9}, ticks={"ETH-USD": 100})
     resubscribed = [what for what, _ in bench.pool.asked].count("resubscribe")
     assert 2 <= resubscribed <= 20
+
+
+@pytest.mark.parametrize("word", [Trust.HALTED, Trust.DELISTED])
+def test_nothing_is_put_right_for_what_is_halted_until_it_is_back(bench: Bench, word: Trust) -> None:
+    bench.tick(7)
+    bench.run(2, beats={"BTC-USD": 9}, ticks={"ETH-USD": 100})
+    bench.book.set_catalogue({"BTC-USD": (word, "the exchange says so")})
+    bench.run(RETRY_SECONDS + 30, beats={"BTC-USD": 9}, ticks={"ETH-USD": 200})
+    bench.run(60, ticks={"ETH-USD": 300})  # without heartbeats
+    assert bench.pool.asked == []
+    assert [body["trust"] for body in bench.sent if body["crypto"] == "BTC-USD"][-1] == word
+    assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True)]  # fetched all the same
+    bench.book.set_catalogue({})
+    bench.run(RESUBSCRIBE_SECONDS + 1.5, beats={"BTC-USD": 9}, ticks={"ETH-USD": 400})
+    assert bench.pool.asked == [("resubscribe", "BTC-USD")]  # from the end of the halt, and not moved at once
 
 
 def test_a_silent_connection_is_doubted_until_it_speaks(bench: Bench) -> None:

@@ -9,11 +9,12 @@ LIMITS = Limits(silence_seconds=3.0, connect_seconds=10.0)
 
 def judge(
     now: float, *, attempt_at: float | None = 100.0, opened_at: float | None = None,
-    last_frame_at: float | None = None, resumed_at: float = 0.0,
+    last_frame_at: float | None = None, resumed_at: float = 0.0, may_be_silent: bool = False,
 ) -> str | None:  # fmt: skip
     return verdict(
-        now, LIMITS, attempt_at=attempt_at, opened_at=opened_at, last_frame_at=last_frame_at, resumed_at=resumed_at
-    )
+        now, LIMITS, attempt_at=attempt_at, opened_at=opened_at, last_frame_at=last_frame_at, resumed_at=resumed_at,
+        may_be_silent=may_be_silent,
+    )  # fmt: skip
 
 
 def test_between_attempts_nobody_is_judged() -> None:
@@ -54,6 +55,11 @@ def test_a_pause_of_the_hub_is_not_blamed_on_the_exchange(
     for now, expected in ((resumed_at, None), (resumed_at + limit - 0.1, None), (resumed_at + limit, cause)):
         found = judge(now, opened_at=opened_at, last_frame_at=last_frame_at, resumed_at=resumed_at)
         assert found == expected
+
+
+def test_one_with_nothing_to_bring_may_be_silent_but_has_to_open() -> None:
+    assert judge(1e6, opened_at=101.0, last_frame_at=500.0, may_be_silent=True) is None
+    assert judge(110.0, may_be_silent=True) == "connect_timeout"
 
 
 def test_a_pause_long_ago_changes_nothing() -> None:
