@@ -222,7 +222,7 @@ class Settings:
     )
     max_clients: int = _setting(5_000, _integer(1, 15_000), "Socket.IO clients at a time")
     max_clients_per_ip: int = _setting(0, _integer(0, 15_000), "of one address; 0: no limit (see TRUSTED_PROXIES)")
-    max_events_per_second: float = _setting(50.0, _number(1.0, 10_000.0), "of a client; past it, it is cut off")
+    max_events_per_second: float = _setting(50.0, _number(1.0, 10_000.0), "of a client; over it, it is cut")
     trusted_proxies: tuple[Network, ...] = _setting(
         (), _networks, "addresses or networks of reverse proxies, whose X-Forwarded-For is believed"
     )

@@ -170,7 +170,7 @@ class Fanout:
             self.latency.written(messages, time.monotonic())
             if self._joining and (loose := [item for item in messages if item.event not in CONFLATED]):
                 for _, missed in self._joining.values():
-                    missed += loose
+                    missed.extend(loose)
 
     def _offer(self, messages: Iterable[Message]) -> None:
         now = time.monotonic()
