@@ -311,6 +311,11 @@ class Book:
                 if entry.continuity.last_id >= 0
             }
 
+    def first_id(self, product_id: str) -> int:
+        """Return the first trade id that we had of a product, -1 before it."""
+        entry = self._entries.get(product_id)
+        return entry.continuity.first_id if entry is not None else -1
+
     def missing_total(self) -> int:
         """Return how many trades were jumped over and did not come since, over all products."""
         with self._lock:

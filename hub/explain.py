@@ -30,11 +30,7 @@ def explain(hub: PriceHub, product_id: str) -> dict[str, Any]:
         **known,
         "slot": _slot(hub, slot, product_id) if slot else None,
         "last_frames": _frames(slot, product_id) if slot else [],
-        "repairs": [
-            {"gap": gap_id, "tries": tries}
-            for gap_id, (product, tries) in hub.repair.pending().items()
-            if product == product_id
-        ],
+        "repair_tries": hub.repair.pending().get(product_id),
         "gaps": hub.ledger.query(product=product_id, limit=SHOWN),
         "stale_after_ms": hub.settings.stale_after_ms,
         "simulated": hub.simulated,

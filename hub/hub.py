@@ -66,16 +66,17 @@ class PriceHub:
         self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
         self.fanout = Fanout(settings.flush_ms / 1000, Mode(settings.fanout_mode), self._snapshot)
         self.priority = PriorityPairs(self._publish)
-        self.ledger = Ledger(self.epoch, self._on_gap)
+        self.ledger = Ledger(self.epoch, self._on_gap, next_id=int(time.time() * 1000))
         self._rest = RestClient(settings.rest_url)
         self.repair = Repair(self._rest, self.ledger.missing_of, self._on_fetched)
-        callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering)
+        callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering, self._on_left_out)
         self.pool = ConnectionPool(settings, callbacks, self._on_pause)
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
         self.catalogue = CatalogueKeeper(
             CatalogueSource(self._rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
         )
-        self.store = _store(settings, self.book.last_ids)
+        # simulated prices must not outlive their process
+        self.store = None if settings.simulate else Store(_ledger_path(settings), self.book.last_ids, self._restore)
         self._ids_before: dict[str, int] = {}  # product → last trade id of the process before this one
         window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
         self._volume = VolumeDetector(
@@ -88,7 +89,7 @@ class PriceHub:
         self._started = self._stopped = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.catalogue.worker,
-            self._summary.worker, self.pool.worker,
+            self._summary.worker, self.pool.worker, *([self.store.worker] if self.store is not None else []),
         ]  # fmt: skip
 
     # -- life -----------------------------------------------------------------------------------------
@@ -100,11 +101,7 @@ class PriceHub:
         self._started = True
         self.started_at = time.monotonic()
         if self.store is not None:
-            gaps, self._ids_before = self.store.load()
-            self.ledger.restore(gaps)
-            for gap in self.ledger.open_gaps():
-                self.repair.add(gap.id, gap.product or "")
-            self.store.start()
+            self.store.step()  # restores; where the file can't be opened yet, its worker goes on trying
         self.pool.start()
         for worker in self._workers:
             if worker is not self.pool.worker:
@@ -156,8 +153,8 @@ class PriceHub:
         missed = self.ledger.has_open(product_id) and self.ledger.arrived(
             product_id, ticker.trade_id, "backfill" if source is Source.BACKFILL else "late"
         )
-        if order is Order.DUPLICATE and missed:  # longer ago than the book remembers, but the ledger does
-            order = Order.LATE
+        if order is Order.FORGOTTEN:  # of later ids the book alone tells: their gap may not be noted yet
+            order = Order.LATE if missed else Order.DUPLICATE
         self.counters[order.value] += 1
         if order is Order.DUPLICATE:
             if source is Source.WS:
@@ -175,16 +172,31 @@ class PriceHub:
 
     def _note(self, taken: Taken, product_id: str, connection_id: str | None) -> None:
         """Tell the watch and the ledger what a ticker means for them: mostly nothing."""
-        if taken.first and product_id in self._ids_before:
-            before, first = self._ids_before.pop(product_id), taken.quote.ticker.trade_id
-            if before + 1 < first:
-                self.watch.jumped(product_id, connection_id, (before + 1, first - 1), Cause.RESTART)
+        if taken.first:
+            self._resume(product_id)
         if taken.jumped is not None:
             self.watch.jumped(product_id, connection_id, taken.jumped)
         if taken.change is not None:
             self.watch.tell([taken.change])
         if taken.quote.source is Source.WS:
             self.watch.arrived(product_id)
+
+    def _restore(self, gaps: list[Gap], last_ids: dict[str, int]) -> None:
+        """Take in what the process before this one kept: at the start, or as soon as it can be read."""
+        self.ledger.restore(gaps)
+        self._ids_before.update(last_ids)
+        if self.book.products:
+            self.watch.keep(set(self.book.products))
+        for product_id in self.book.last_ids():
+            self._resume(product_id)
+
+    def _resume(self, product_id: str) -> None:
+        """Have fetched what was missed before a product's first trade: from that on, the book takes older ones."""
+        self.repair.add(product_id, self.ledger.missing_of(product_id))
+        first = self.book.first_id(product_id)
+        before = self._ids_before.pop(product_id, first)
+        if before + 1 < first:
+            self.watch.jumped(product_id, None, (before + 1, first - 1), Cause.RESTART)
 
     def _on_fetched(self, trades: list[Ticker]) -> None:
         for trade in trades:
@@ -196,6 +208,9 @@ class PriceHub:
 
     def _on_delivering(self, connection_id: str) -> None:
         self.watch.delivering(connection_id)
+
+    def _on_left_out(self, product_ids: list[str]) -> None:
+        self.counters["asked_again"] += len(product_ids)
 
     def _on_pause(self, seconds: float) -> None:
         self.counters["pauses"] += 1
@@ -239,6 +254,7 @@ class PriceHub:
             self.book.set_products(product_ids)
             self.pool.set_products(product_ids)
             self._volume.keep(product_ids)
+            self.watch.keep(set(product_ids))
         self.book.set_catalogue(verdicts)
         self.pool.set_idle(verdicts)
 
@@ -343,12 +359,10 @@ class PriceHub:
     disconnect = stop
 
 
-def _store(settings: Settings, last_ids: Callable[[], dict[str, int]]) -> Store | None:
-    """Return the file that outlives a restart; none for simulated prices, which must not outlive theirs."""
-    if settings.simulate:
-        return None
+def _ledger_path(settings: Settings) -> Path:
+    """Return the file that outlives a restart: one an exchange."""
     place = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(settings.ws_url).netloc)
-    return Store(Path(settings.state_dir) / f"ledger-{place}.sqlite", last_ids)
+    return Path(settings.state_dir) / f"ledger-{place}.sqlite"
 
 
 def _as_product_id(text: object) -> str:

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
-from hub.feed.continuity import without
+from hub.feed.continuity import holding, without
 from hub.model import Cause, IdRange
 from hub.payload import iso_time
 
 MAX_ENTRIES = 10_000  # past it the oldest closed entry is forgotten, then the oldest open one (and counted)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Gap:
     """One interval: of a product (ids ``first_id`` to ``last_id``) or of a connection (no ids).
 
-    ``missing`` are the ids that did not come yet; the gap is open while there are any, or until it is closed.
+    ``missing`` are the ids that did not come yet; the gap is open while there are any, or until it is closed. One that
+    is closed and has some says that they never came: its product was not watched any more.
     """
 
     id: int
@@ -64,38 +67,44 @@ class Gap:
 class Ledger:
     """Owner of the gaps. ``changed`` is called with gaps that opened or closed, outside of the lock."""
 
-    def __init__(self, epoch: str, changed: Callable[[list[Gap]], None]) -> None:
+    def __init__(self, epoch: str, changed: Callable[[list[Gap]], None], next_id: int = 1) -> None:
         self.epoch = epoch
         self._changed = changed
         self._lock = threading.Lock()  # one change at a time
-        self._next_id = 1
+        self._next_id = next_id  # larger than those of the processes before, for ``restore`` may come late
         self._gaps: OrderedDict[int, Gap] = OrderedDict()
-        self._open_of: dict[str, list[Gap]] = {}  # product → its open gaps
+        self._missing: dict[str, list[tuple[int, int, Gap]]] = {}  # product → what is missing, sorted, and whose it is
         self.forgotten_total = 0
         self.totals: Counter[str] = Counter()  # gaps by cause
 
     def restore(self, gaps: Iterable[Gap]) -> None:
-        """Take in what a process before this one kept, oldest first; trades that are missing still stay so."""
+        """Take in what a process before this one kept, oldest first; trades that are missing still stay so.
+
+        At any time: what was noted meanwhile stays, and is told as changed, for the file may not have it.
+        """
         ended = []
         with self._lock:
+            mine, self._gaps = self._gaps, OrderedDict()
             for gap in gaps:
+                if gap.id in mine:
+                    continue
                 self._gaps[gap.id] = gap
                 self._next_id = max(self._next_id, gap.id + 1)
                 if gap.closed_at is None and gap.product is None:  # its connection ended with its process
                     self._close(gap, "restarted")
                     ended.append(gap)
-                elif gap.closed_at is None and gap.product is not None:
-                    self._open_of.setdefault(gap.product, []).append(gap)
+                elif gap.closed_at is None:
+                    self._miss(gap)
+            self._gaps.update(mine)
             self._bound()
-        self._changed(ended)
+        self._changed([*ended, *mine.values()])
 
     def open_ids(self, product: str, connection_id: str | None, cause: Cause, missing: IdRange) -> list[Gap]:
         """Note that these trades of a product did not come; return the new gaps (for ids that are noted: none)."""
         with self._lock:
-            ranges = [missing]
-            for gap in self._open_of.get(product, ()):
-                ranges = [part for item in ranges for part in _difference(item, gap.missing)]
-            made = [self._add(product, connection_id, cause, item) for item in ranges]
+            held, (first, last) = self._missing.get(product, []), missing
+            noted = held[bisect_left(held, first, key=itemgetter(1)) : bisect_right(held, last, key=itemgetter(0))]
+            made = [self._add(product, connection_id, cause, item) for item in _difference(missing, noted)]
         if made:
             self._changed(made)
         return made
@@ -118,35 +127,40 @@ class Ledger:
                 gap.opened_at = time.time() - seconds
         self._changed([gap])
 
+    def keep(self, products: Collection[str]) -> None:
+        """Close the gaps of all other products: they are not watched, so what is missing of them is owed to nobody.
+
+        It stays missing: such a gap is closed with its ``missing`` as they were.
+        """
+        with self._lock:
+            gone = [self._missing.pop(product) for product in list(self._missing) if product not in products]
+            ended = list(dict.fromkeys(gap for items in gone for *_, gap in items))
+            for gap in ended:
+                self._close(gap, "not watched")
+        self._changed(ended)
+
     def has_open(self, product: str) -> bool:
         """Tell whether a product has an open gap (cheap: asked for every tick)."""
-        return product in self._open_of
+        return product in self._missing
 
     def arrived(self, product: str, trade_id: int, how: str) -> bool:
         """Note that a trade came after all; return whether it was missing. Its gap closes with the last of them."""
         with self._lock:
-            for gap in self._open_of.get(product, ()):
-                left = without(gap.missing, trade_id)
-                if left is not None:
-                    break
-            else:
+            held = self._missing.get(product, [])
+            if (index := holding(held, trade_id)) is None:
                 return False
-            gap.missing = left
-            if not left:
+            first, last, gap = held[index]
+            held[index : index + 1] = [(*part, gap) for part in without([(first, last)], trade_id) or ()]
+            gap.missing = without(gap.missing, trade_id) or []
+            if not gap.missing:
                 self._close(gap, how)
         self._changed([gap])
         return True
 
-    def missing_of(self, gap_id: int) -> list[IdRange]:
-        """Return which trades of a gap are missing still."""
+    def missing_of(self, product: str) -> list[IdRange]:
+        """Return which trades of a product are missing still, over all its gaps: disjoint ranges, sorted."""
         with self._lock:
-            gap = self._gaps.get(gap_id)
-            return list(gap.missing) if gap is not None else []
-
-    def open_gaps(self) -> list[Gap]:
-        """Return the open gaps of products, oldest first."""
-        with self._lock:
-            return sorted((gap for gaps in self._open_of.values() for gap in gaps), key=lambda gap: gap.id)
+            return [(first, last) for first, last, _ in self._missing.get(product, ())]
 
     def open_count(self) -> int:
         """Return how many gaps are open."""
@@ -179,8 +193,7 @@ class Ledger:
         )  # fmt: skip
         self._next_id += 1
         self._gaps[gap.id] = gap
-        if product is not None:
-            self._open_of.setdefault(product, []).append(gap)
+        self._miss(gap)
         self.totals[cause.value] += 1
         self._bound()
         return gap
@@ -194,11 +207,16 @@ class Ledger:
         gap.healed = healed
         self._drop_open(gap)
 
+    def _miss(self, gap: Gap) -> None:
+        for first, last in gap.missing:
+            insort(self._missing.setdefault(gap.product or "", []), (first, last, gap), key=itemgetter(0))
+
     def _drop_open(self, gap: Gap) -> None:
-        if gap.product is not None and gap in self._open_of.get(gap.product, ()):
-            self._open_of[gap.product].remove(gap)
-            if not self._open_of[gap.product]:
-                del self._open_of[gap.product]
+        product = gap.product or ""
+        if gap.missing:  # else none of it is left
+            self._missing[product] = [item for item in self._missing.get(product, ()) if item[2] is not gap]
+        if not self._missing.get(product, True):
+            del self._missing[product]
 
     def _bound(self) -> None:
         while len(self._gaps) > MAX_ENTRIES:
@@ -210,10 +228,10 @@ class Ledger:
             del self._gaps[oldest.id]
 
 
-def _difference(item: IdRange, others: Iterable[IdRange]) -> list[IdRange]:
+def _difference(item: IdRange, others: Iterable[tuple[int, int, Gap]]) -> list[IdRange]:
     """Return what of a range lies in none of the others."""
     parts = [item]
-    for first, last in others:
+    for first, last, _ in others:
         parts = [
             part
             for a, b in parts

@@ -1,15 +1,19 @@
 """What outlives a restart: the ledger, and the last trade id of each product. Embedded SQLite, written behind.
 
 Nobody waits for the disk: changes are queued (bounded; what does not fit is counted) and written by one worker, through
-a native thread, because a database call blocks every green one. A disk that refuses costs the memory of a restart.
+a native thread, because a database call blocks every green one. A file that can't be opened is tried again, later and
+later; one that is corrupt is renamed aside and begun anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,45 +24,49 @@ from hub.logs import Cooldown
 from hub.worker import Worker
 
 WRITE_SECONDS = 1.0
+REOPEN_SECONDS = (1.0, 60.0)  # first and longest wait for the next try to open the file
 MAX_QUEUED = 20_000
 RESTORED_GAPS = 2_000
 KEPT_GAPS = 100_000
+KEPT_CORRUPT = 3
+ENDS = ("", "-wal", "-shm")  # of the names of the files that are one database
+CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 SCHEMA = """
 create table if not exists gaps (id integer primary key, closed_at real, body text not null);
 create table if not exists last_ids (product text primary key, trade_id integer not null);
 """
-PRUNE = "delete from gaps where closed_at is not null and id <= (select max(id) from gaps) - ?"
+LATEST = """
+select body from gaps where closed_at is null or id in (select id from gaps order by id desc limit ?) order by id
+"""
+PRUNE = "delete from gaps where closed_at is not null and id <= (select id from gaps order by id desc limit 1 offset ?)"
 PRUNE_EVERY = 600  # writes
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
 
 class Store:
-    """The file. ``last_ids`` is called at each write for product → trade id."""
+    """The file. ``last_ids()`` is called at each write for product → trade id.
 
-    def __init__(self, path: Path, last_ids: Callable[[], Mapping[str, int]]) -> None:
+    ``restore(gaps, last_ids)`` is called whenever the file was opened, before anything is written: with the latest
+    gaps, oldest first, and product → last trade id.
+    """
+
+    def __init__(
+        self, path: Path, last_ids: Callable[[], Mapping[str, int]],
+        restore: Callable[[list[Gap], dict[str, int]], None],
+    ) -> None:  # fmt: skip
         self._path = path
         self._last_ids = last_ids
+        self._restore = restore
         self._queue: dict[int, Gap] = {}
         self._lock = threading.Lock()
-        self._worker = Worker("store", self._step)
         self._db: sqlite3.Connection | None = None
+        self._reopen_seconds = REOPEN_SECONDS[0]
         self._written_ids: dict[str, int] = {}
         self._writes = 0
+        self.worker = Worker("store", self.step)
         self.dropped_total = 0
         self.failures_total = 0
-
-    def load(self) -> tuple[list[Gap], dict[str, int]]:
-        """Open the file; return (the latest gaps, oldest first; product → last trade id). Empty where it can't be."""
-        try:
-            return green.call_native(self._load)
-        except (OSError, sqlite3.Error, ValueError, TypeError, KeyError) as error:
-            self._failed(error)
-            return [], {}
-
-    def start(self) -> None:
-        """Start writing behind."""
-        self._worker.start()
 
     def keep(self, gap: Gap) -> None:
         """Have a gap written soon, as it is then."""
@@ -70,54 +78,29 @@ class Store:
 
     def stop(self, timeout_seconds: float) -> None:
         """Write what is queued and close the file. Idempotent."""
-        if self._worker.stop(timeout_seconds) and self._db is not None:
-            self._step()
-            green.call_native(self._db.close)
-            self._db = None
+        if self.worker.stop(timeout_seconds) and self._db is not None:
+            self.step()
+            green.call_native(self._close)
 
-    def _step(self) -> float:
-        if self._db is None:
-            return WRITE_SECONDS
-        # ids first: one that is kept must never be ahead of the gap that its jump opened
-        ids = {product: last for product, last in self._last_ids().items() if self._written_ids.get(product) != last}
-        with self._lock:
-            gaps, self._queue = self._queue, {}
-        rows = [(gap.id, gap.closed_at, json.dumps(_row(gap))) for gap in gaps.values()]
-        if rows or ids:
-            try:
-                green.call_native(self._write, rows, list(ids.items()))
-                self._written_ids.update(ids)
-            except (OSError, sqlite3.Error) as error:
-                self._failed(error)
-                with self._lock:  # newer changes win
-                    self._queue = {**gaps, **self._queue}
-                    while len(self._queue) > MAX_QUEUED:
-                        del self._queue[next(iter(self._queue))]
-                        self.dropped_total += 1
+    def step(self) -> float:
+        """Open the file if it is not open, and write what is queued; return the seconds until the next step."""
+        try:
+            if self._db is None:
+                bodies, last_ids = green.call_native(self._guarded, self._open)
+                self._written_ids.clear()
+                self._restore(self._read(bodies), last_ids)
+            self._write_queued()
+            self._reopen_seconds = REOPEN_SECONDS[0]
+        except (OSError, sqlite3.Error) as error:
+            self._failed(error)
+            if self._db is None:
+                seconds, self._reopen_seconds = self._reopen_seconds, min(2 * self._reopen_seconds, REOPEN_SECONDS[1])
+                return seconds
         return WRITE_SECONDS
 
-    def _failed(self, error: Exception) -> None:
-        self.failures_total += 1
-        _warn.warning("store", "the ledger can't be kept in %s: %s: %s", self._path, type(error).__name__, error)
-
-    # -- on a native thread ---------------------------------------------------------------------------
-
-    def _load(self) -> tuple[list[Gap], dict[str, int]]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self._path, timeout=1.0, check_same_thread=False)
-        db.execute("pragma journal_mode = wal")
-        db.execute("pragma synchronous = normal")
-        db.executescript(SCHEMA)
-        latest = "select id from gaps order by id desc limit ?"
-        rows = db.execute(
-            f"select body from gaps where closed_at is null or id in ({latest}) order by id desc", (RESTORED_GAPS,)
-        ).fetchall()
-        last_ids = dict(db.execute("select product, trade_id from last_ids").fetchall())
-        db.execute(PRUNE, (KEPT_GAPS,))
-        db.commit()
-        self._db = db
+    def _read(self, bodies: list[str]) -> list[Gap]:
         gaps = []
-        for (body,) in reversed(rows):
+        for body in bodies:
             try:
                 gap = Gap(**json.loads(body))
                 gap.missing = [(first, last) for first, last in gap.missing]
@@ -125,7 +108,76 @@ class Store:
                 self._failed(error)
                 continue
             gaps.append(gap)
-        return gaps, last_ids
+        return gaps
+
+    def _write_queued(self) -> None:
+        # ids first: one that is kept must never be ahead of the gap that its jump opened
+        ids = {product: last for product, last in self._last_ids().items() if self._written_ids.get(product) != last}
+        with self._lock:
+            gaps, self._queue = self._queue, {}
+        rows = [(gap.id, gap.closed_at, json.dumps(_row(gap))) for gap in gaps.values()]
+        if not rows and not ids:
+            return
+        try:
+            green.call_native(self._guarded, self._write, rows, list(ids.items()))
+        except (OSError, sqlite3.Error):
+            with self._lock:  # newer changes win
+                self._queue = {**gaps, **self._queue}
+                while len(self._queue) > MAX_QUEUED:
+                    del self._queue[next(iter(self._queue))]
+                    self.dropped_total += 1
+            raise
+        self._written_ids.update(ids)
+
+    def _failed(self, error: Exception) -> None:
+        self.failures_total += 1
+        kind = type(error).__name__
+        _warn.warning(kind, "the ledger can't be kept in %s: %s: %s", self._path, kind, error)
+
+    # -- on a native thread, where nothing may be logged ------------------------------------------------
+
+    def _guarded(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call ``function``; a file that proves to be corrupt is renamed aside, so that the next step begins anew."""
+        try:
+            return function(*arguments)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in CORRUPT:
+                raise
+            raise sqlite3.DatabaseError(f"{error}; it is {self._set_aside()} now") from error
+
+    def _set_aside(self) -> Path:
+        self._close()
+        aside = Path(f"{self._path}.corrupt-{time.time_ns()}")
+        for end in ENDS:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self._path}{end}", f"{aside}{end}")
+        for old in sorted(aside.parent.glob(f"{self._path.name}.corrupt-*[0-9]"))[:-KEPT_CORRUPT]:
+            for end in ENDS:
+                Path(f"{old}{end}").unlink(missing_ok=True)
+        return aside
+
+    def _open(self) -> tuple[list[str], dict[str, int]]:
+        """Open the file; return the bodies of the latest gaps, oldest first, and product → last trade id."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(self._path, timeout=1.0, check_same_thread=False)
+        try:
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = normal")
+            self._db.executescript(SCHEMA)
+            self._db.execute(PRUNE, (KEPT_GAPS,))
+            self._db.commit()
+            return (
+                [body for (body,) in self._db.execute(LATEST, (RESTORED_GAPS,))],
+                dict(self._db.execute("select product, trade_id from last_ids").fetchall()),
+            )
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
 
     def _write(self, rows: list[tuple[Any, ...]], ids: list[tuple[str, int]]) -> None:
         assert self._db is not None

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import orjson
 
 from hub.book import Book, Late, TrustChange
+from hub.feed.connection import SLOW_CONSUMER
 from hub.feed.pool import ConnectionPool
 from hub.feed.repair import Repair
 from hub.ledger import Gap, Ledger
@@ -48,9 +49,8 @@ class Watch:
         self._publish = publish
         self._treated: dict[str, int] = {}  # product → steps of the escalation that were taken
         self._owed_at: dict[str, float] = {}  # product → when it was last owed anything
-        self._retried_at = 0.0
         self._offline: dict[str, Gap] = {}  # connection → its gap in the ledger
-        self._returning: set[str] = set()  # products whose next jump is their lost connection's doing
+        self._returning: dict[str, Cause] = {}  # products whose next jump is their lost connection's doing
         self._reviewed_at = time.monotonic()
         self._settle_until = 0.0  # the end of a pause's aftermath
         self.worker = Worker("watch", self.step)
@@ -60,28 +60,37 @@ class Watch:
     def jumped(self, product_id: str, connection_id: str | None, missing: IdRange, cause: Cause | None = None) -> None:
         """Note trades that did not come, and have them fetched."""
         if cause is None:
-            cause = Cause.DISCONNECT if product_id in self._returning else Cause.SEQUENCE
+            cause = self._returning.get(product_id, Cause.SEQUENCE)
         for gap in self._ledger.open_ids(product_id, connection_id, cause, missing):
-            self._repair.add(gap.id, product_id)
+            self._repair.add(product_id, gap.missing)
 
     def arrived(self, product_id: str) -> None:
         """Note that a product delivers (asked for every tick)."""
         if product_id in self._returning:
-            self._returning.discard(product_id)
+            self._returning.pop(product_id, None)
 
     def lost(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
         """Note that a connection is gone."""
         self._book.doubt(product_ids)
-        self._returning.update(product_ids)
+        why = Cause.OVERFLOW if cause == SLOW_CONSUMER else Cause.DISCONNECT
+        self._returning.update(dict.fromkeys(product_ids, why))
         if connection_id not in self._offline:
-            self._offline[connection_id] = self._ledger.open_connection(connection_id, Cause.DISCONNECT)
+            self._offline[connection_id] = self._ledger.open_connection(connection_id, why)
         log.debug("lost connection=%s cause=%s", connection_id, cause)
 
     def delivering(self, connection_id: str) -> None:
         """Note that a connection brings data again."""
+        self._end_offline(connection_id, "reconnected")
+
+    def _end_offline(self, connection_id: str, healed: str) -> None:
         gap = self._offline.pop(connection_id, None)
         if gap is not None:
-            self._ledger.close(gap, "reconnected")
+            self._ledger.close(gap, healed)
+
+    def keep(self, product_ids: Collection[str]) -> None:
+        """Note which products are watched from now on; the others are owed nothing."""
+        self._ledger.keep(product_ids)
+        self._returning = {item: why for item, why in self._returning.items() if item in product_ids}
 
     def paused(self, seconds: float) -> None:
         """Note that the hub itself stood still: what came meanwhile waited in buffers, and is read now."""
@@ -103,10 +112,8 @@ class Watch:
             if item.missing is not None:
                 slot = self._pool.slot_of(item.product_id)
                 self.jumped(item.product_id, slot.id if slot else None, item.missing, Cause.HEARTBEAT)
-        if now - self._retried_at > RETRY_SECONDS:  # what did not fit, or was given up
-            self._retried_at = now
-            for gap in self._ledger.open_gaps():
-                self._repair.add(gap.id, gap.product or "")
+        for connection_id in self._offline.keys() - {slot.connection_id for slot in self._pool.snapshots()}:
+            self._end_offline(connection_id, "retired")
         self._treat([item for item in late if item.undelivered_since is not None], now)
         return REVIEW_SECONDS
 

@@ -40,6 +40,7 @@ from hub.model import (
 )
 
 FAILED_AFTER = 5
+SLOW_CONSUMER = "slow_consumer"  # the cause of a loss that the exchange put down to our slow reading
 YIELD_FRAMES = 100  # a reader whose socket always has data would starve every other green thread
 YIELD_SECONDS = 0.005
 RATE_SECONDS = 2.0
@@ -54,12 +55,13 @@ class Callbacks(NamedTuple):
 
     ``event(connection_id, event, wall, monotonic)``: seconds of reading, and of arrival. ``lost(connection_id,
     product_ids, cause)`` when a socket that was open is gone; ``delivering(connection_id)`` when the next one has
-    brought its first data.
+    brought its first data; ``left_out(product_ids)`` when an acknowledgement lacks them and they are asked for again.
     """
 
     event: Callable[[str, Event, float, float], None]
     lost: Callable[[str, tuple[str, ...], str], None]
     delivering: Callable[[str], None]
+    left_out: Callable[[list[str]], None]
 
 
 class Connection:
@@ -343,12 +345,14 @@ class Connection:
                 self._subscriber.refused(event.reason, now)
                 self._subscribe_at = 0.0
             elif self._dialect.slow_consumer_error in f"{event.message} {event.reason}":
-                self._parting = "slow_consumer"
+                self._parting = SLOW_CONSUMER
             self._count("exchange_error", f"{event.message}: {event.reason}")
         elif isinstance(event, Subscriptions):
             self._last_frame_at = now
-            self._subscriber.acknowledged(event, now)
             self._subscribe_at = 0.0
+            if left_out := self._subscriber.acknowledged(event, now):
+                _warn.warning("left_out", "left out connection=%s products=%s", self.id, ",".join(left_out))
+                self._callbacks.left_out(left_out)
         elif isinstance(event, Ignored):
             self.refused[f"ignored_{event.label}"] += 1
 

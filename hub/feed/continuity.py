@@ -1,28 +1,31 @@
 """Trade ids of one product: in order, missing (exactly which), late or seen already. Pure.
 
 The exchange numbers the trades of a product without gaps, so an id tells where a ticker belongs. Ids that were jumped
-over are remembered as holes; a late ticker that falls into a hole is news, any other is a duplicate.
+over are remembered as holes; a late ticker that falls into a hole is news, any other is a duplicate, but for one of so
+long ago that its hole may have been given up.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any
 
 from hub.model import IdRange, Order
 
-MAX_HOLES = 256  # of one product; past it the oldest is given up: a ticker that late counts as a duplicate
+MAX_HOLES = 256  # of one product; past it the oldest is given up, and a ticker that late is ``FORGOTTEN``
 
 
 class Continuity:
     """What was seen of one product's trade ids, in bounded memory."""
 
-    __slots__ = ("_forgotten", "_holes", "first_id", "last_id")
+    __slots__ = ("_forgotten", "_forgotten_to", "_holes", "first_id", "last_id")
 
     def __init__(self) -> None:
         self.first_id = -1  # the first that we saw: what is older is before our time, and not missing
         self.last_id = -1
         self._forgotten = 0  # ids of holes that were given up
+        self._forgotten_to = -1  # the last of them
         self._holes: list[IdRange] = []  # sorted; the first may reach back before our first id
 
     def observe(self, trade_id: int) -> tuple[Order, IdRange | None]:
@@ -31,7 +34,9 @@ class Continuity:
         if trade_id == last:
             return Order.DUPLICATE, None
         if trade_id < last:
-            return (Order.LATE if self._fill(trade_id) else Order.DUPLICATE), None
+            if self._fill(trade_id):
+                return Order.LATE, None
+            return (Order.FORGOTTEN if trade_id <= self._forgotten_to else Order.DUPLICATE), None
         jumped = None
         if trade_id > last + 1:
             jumped = (last + 1, trade_id - 1)
@@ -62,12 +67,20 @@ class Continuity:
         if len(self._holes) > MAX_HOLES:
             first, last = self._holes.pop(0)
             self._forgotten += max(0, last - max(first, self.first_id) + 1)
+            self._forgotten_to = last
+
+
+def holding(ranges: Sequence[tuple[int, int, *tuple[Any, ...]]], trade_id: int) -> int | None:
+    """Return the index of the one of the sorted ranges (whatever else they carry) that holds an id, None if none does.
+    """
+    index = bisect_right(ranges, trade_id, key=lambda item: item[0]) - 1
+    return index if index >= 0 and trade_id <= ranges[index][1] else None
 
 
 def without(ranges: Sequence[IdRange], trade_id: int) -> list[IdRange] | None:
     """Return the sorted ranges without one id, None if none of them holds it."""
-    index = bisect_right(ranges, trade_id, key=lambda item: item[0]) - 1
-    if index < 0 or trade_id > ranges[index][1]:
+    index = holding(ranges, trade_id)
+    if index is None:
         return None
     first, last = ranges[index]
     parts = [part for part in ((first, trade_id - 1), (trade_id + 1, last)) if part[0] <= part[1]]

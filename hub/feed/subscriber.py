@@ -83,20 +83,25 @@ class Subscriber:
         self._waiting = (request, now)
         return request
 
-    def acknowledged(self, answer: Subscriptions, now: float) -> None:
-        """Take an acknowledgement in: it lists all that the socket is subscribed to."""
+    def acknowledged(self, answer: Subscriptions, now: float) -> list[str]:
+        """Take an acknowledgement in: it lists all that the socket is subscribed to.
+
+        Return the wanted products that it left out; they are asked for again.
+        """
         if self._waiting is None:
-            return
+            return []
         request, _ = self._waiting
         self._waiting = None
         if not request.subscribe:
-            return
+            return []
         given = [channel for channel in answer.channels.values() if channel]
         whole = frozenset.intersection(*given) if len(given) >= 2 else frozenset[str]()
-        self._ask_again([item for item in request.product_ids if item not in whole], now, "left out")
+        left_out = [item for item in request.product_ids if item not in whole]
+        self._ask_again(left_out, now, "left out")
         for product_id in whole:
             self._asks.pop(product_id, None)
             self.aside.pop(product_id, None)
+        return [item for item in left_out if item in self._wanted]
 
     def refused(self, reason: str, now: float) -> None:
         """Take an error in: the waiting request was refused whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +83,21 @@ def test_a_lost_connection_is_behind_then_live_and_in_the_ledger(hub_factory: Ca
     listener.close()
 
 
+def test_a_close_for_slow_reading_is_called_an_overflow(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(simulator=SMALL)
+    hub.wait_until_covered()
+    error = '{"type": "error", "message": "ErrSlowConsume", "reason": "you read too slowly"}'
+    fault(hub, "garbage", connections=[0], text=error)
+    fault(hub, "close", connections=[0], code=1008)
+    (gap,) = eventually(lambda: [gap for gap in gaps(hub) if gap["product"] is None and not gap["open"]], 20)
+    assert (gap["cause"], gap["healed"]) == ("overflow", "reconnected")
+    slot = next(item for item in hub.get("/connections").json()["connections"] if item["reconnects"])
+    assert slot["last_cause"] == "slow_consumer"
+    found = eventually(lambda: [gap for gap in gaps(hub) if gap["product"]])
+    assert {gap["cause"] for gap in found} == {"overflow"}
+    eventually(lambda: not any(gap["open"] for gap in gaps(hub)), 20)
+
+
 def test_without_any_evidence_a_price_is_stale_and_is_not_served_as_fresh(
     hub_factory: Callable[..., HubProcess],
 ) -> None:
@@ -135,6 +151,53 @@ def test_quiet_products_are_quiet_and_nothing_reconnects(hub_factory: Callable[.
     assert hub.health()["status"] == "healthy"
 
 
+def restarted(hub: HubProcess, state_dir: Path, **environment: str) -> HubProcess:
+    """Kill a hub, without a goodbye, and return one that goes on in its place."""
+    hub.process.kill()
+    hub.process.wait(5)
+    return continued(hub, state_dir, **environment)
+
+
+def continued(hub: HubProcess, state_dir: Path, **environment: str) -> HubProcess:
+    """Return a hub that goes on in the place of one that has ended."""
+    assert hub.simulator is not None
+    settings = {
+        "WS_URL": hub.simulator.ws_url, "REST_URL": hub.simulator.rest_url, "WS_DIALECT": "exchange",
+        "STATE_DIR": str(state_dir), **environment,
+    }  # fmt: skip
+    return HubProcess(None, settings, [])
+
+
+def test_gaps_of_before_a_restart_heal_where_they_are_watched_and_end_where_not(
+    hub_factory: Callable[..., HubProcess], tmp_path: Path
+) -> None:
+    hub = hub_factory(simulator=SMALL)
+    hub.wait_until_covered()
+    rest_is_back_at = time.monotonic() + 6
+    fault(hub, "rest", seconds=6, status=503)
+    for product_id in ("BTC-USD", "ETH-USD"):
+        fault(hub, "drop", product=product_id, count=3)
+        eventually(lambda product_id=product_id: gaps(hub, product=product_id, open="true"), 3)
+    before = {gap["product"]: gap for gap in gaps(hub, open="true")}
+    time.sleep(1.5)
+    (state_dir,) = [path for path in tmp_path.iterdir() if list(path.glob("ledger-*.sqlite"))]
+    time.sleep(max(0.0, rest_is_back_at - time.monotonic()))
+    again = restarted(hub, state_dir, MONITORING_CRYPTOS="BTC-USD,SOL-USD")
+    try:
+        eventually(lambda: not gaps(again, open="true"), 20)
+        after = {gap["id"]: gap for gap in gaps(again)}
+        healed = after[before["BTC-USD"]["id"]]
+        assert (healed["epoch"], healed["healed"], healed["missing"]) == (before["BTC-USD"]["epoch"], "backfill", 0)
+        ended = after[before["ETH-USD"]["id"]]
+        assert (ended["open"], ended["healed"]) == (False, "not watched")
+        assert ended["missing_ranges"] == before["ETH-USD"]["missing_ranges"]
+        counters = again.health()["counters"]
+        assert counters.get("unexpected", 0) == 0  # nothing was fetched for nobody
+        assert counters.get("asked_again", 0) == 0
+    finally:
+        again.stop()
+
+
 def test_the_ledger_and_what_a_restart_missed(hub_factory: Callable[..., HubProcess], tmp_path: Path) -> None:
     hub = hub_factory(simulator=SMALL)
     hub.wait_until_covered()
@@ -143,17 +206,7 @@ def test_the_ledger_and_what_a_restart_missed(hub_factory: Callable[..., HubProc
     before = hub.get("/gaps").json()
     time.sleep(1.5)
     state_dir = next(path for path in tmp_path.iterdir() if list(path.glob("ledger-*.sqlite")))
-    hub.process.kill()  # without a goodbye
-    hub.process.wait(5)
-    assert hub.simulator is not None
-    again = HubProcess(
-        None,
-        {
-            "WS_URL": hub.simulator.ws_url, "REST_URL": hub.simulator.rest_url, "WS_DIALECT": "exchange",
-            "STATE_DIR": str(state_dir),
-        },
-        [],
-    )  # fmt: skip
+    again = restarted(hub, state_dir)
     try:
         again.wait_until_covered()
         after = eventually(lambda: (body := again.get("/gaps").json())["open"] == 0 and body, 20)
@@ -166,6 +219,48 @@ def test_the_ledger_and_what_a_restart_missed(hub_factory: Callable[..., HubProc
         assert {gap["epoch"] for gap in missed} == {after["epoch"]}
     finally:
         again.stop()
+
+
+def test_a_ledger_that_is_locked_at_the_start_is_read_later_and_a_corrupt_one_set_aside(
+    hub_factory: Callable[..., HubProcess], tmp_path: Path
+) -> None:
+    hub = hub_factory(simulator=SMALL)
+    hub.wait_until_covered()
+    fault(hub, "drop", product="BTC-USD", count=2)
+    before = eventually(lambda: [item for item in gaps(hub, product="BTC-USD") if not item["open"]])[0]
+    time.sleep(1.5)
+    (path,) = tmp_path.glob("*/ledger-*.sqlite")
+    hub.process.kill()
+    hub.process.wait(5)
+    lock = sqlite3.connect(path, isolation_level=None)
+    lock.execute("pragma locking_mode = exclusive")
+    lock.execute("begin exclusive")
+    again = continued(hub, path.parent)
+    try:
+        again.wait_until_covered()
+        assert again.health()["counters"]["store_failures"] >= 1
+        assert all(gap["id"] != before["id"] for gap in gaps(again))
+        lock.close()
+        eventually(lambda: before in gaps(again), 10)
+        missed = eventually(lambda: [gap for gap in gaps(again) if gap["cause"] == "restart"])
+        eventually(lambda: not gaps(again, open="true"), 20)
+        assert all(gap["id"] > before["id"] for gap in missed)
+    finally:
+        lock.close()
+        again.stop()
+    path.write_bytes(b"no database" * 1_000)
+    third = continued(hub, path.parent)
+    try:
+        assert third.wait_until_covered()["counters"]["store_failures"] == 1
+        assert len(list(path.parent.glob("*.corrupt-*"))) == 1
+        assert third.log().count("can't be kept") == 1
+        fault(hub, "drop", product="BTC-USD", count=2)
+        eventually(lambda: [item for item in gaps(third, product="BTC-USD") if not item["open"]])
+    finally:
+        third.stop()
+    db = sqlite3.connect(path)
+    assert db.execute("select count(*) from gaps").fetchone()[0] >= 1
+    db.close()
 
 
 def test_an_explanation_holds_what_one_asks_for_at_night(hub_factory: Callable[..., HubProcess]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.feed.continuity import MAX_HOLES, Continuity, without
+from hub.feed.continuity import MAX_HOLES, Continuity, holding, without
 from hub.model import Order
 
 dense_ids = st.lists(st.integers(0, 100), max_size=150)
@@ -110,7 +110,9 @@ def test_only_so_many_holes_are_remembered_and_the_oldest_is_given_up() -> None:
     orders = [order_of(continuity, item) for item in holes]
     kept = orders.count(Order.LATE)
     assert kept == MAX_HOLES
-    assert orders == [Order.DUPLICATE] * (len(holes) - kept) + [Order.LATE] * kept
+    assert orders == [Order.FORGOTTEN] * (len(holes) - kept) + [Order.LATE] * kept
+    assert order_of(continuity, ids[1]) is Order.FORGOTTEN  # seen, but that is longer ago than can be told
+    assert order_of(continuity, holes[-1]) is Order.DUPLICATE
     assert continuity.missing_total() == len(holes) - kept  # what was given up stays missing
 
 
@@ -179,6 +181,9 @@ def test_ranges_without_an_id(ids: set[int], trade_id: int) -> None:
     ranges = as_ranges(ids)
     found = without(ranges, trade_id)
     assert found == (as_ranges(ids - {trade_id}) if trade_id in ids else None)
+    index = holding(ranges, trade_id)
+    assert (index is not None) == (trade_id in ids)
+    assert index is None or ranges[index][0] <= trade_id <= ranges[index][1]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,22 @@
 """The way of a price through an unstarted hub: what leaves, what is noted, what heals."""
 
 import json
+import time
 from collections.abc import Iterator
-from typing import Any
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from flask import Flask
 
 from hub.config import Settings
+from hub.feed.backoff import Backoff
+from hub.feed.connection import Connection
 from hub.feed.continuity import MAX_HOLES
+from hub.feed.dialects import by_name
+from hub.feed.transport import Transport
+from hub.feed.watchdog import Limits
 from hub.hub import PriceHub
 from hub.ledger import Gap
 from hub.model import Heartbeat, Ticker, Trust
@@ -63,7 +71,7 @@ def test_a_tick_leaves_once_and_carries_its_trust(bench: Bench) -> None:
 def test_what_is_missed_is_noted_fetched_and_healed(bench: Bench) -> None:
     bench.tick(7, 11)
     assert bench.open_ids() == [8, 9, 10]
-    assert [product for product, _ in bench.hub.repair.pending().values()] == ["BTC-USD"]
+    assert bench.hub.repair.pending() == {"BTC-USD": 0}
     bench.tick(9)
     bench.fetch(8, 10)
     assert bench.open_ids() == []
@@ -113,6 +121,21 @@ def test_more_holes_than_are_remembered_heal_all_the_same(bench: Bench) -> None:
     assert sorted(bench.ids("trade_backfill")) == missing
 
 
+def test_a_late_tick_that_overtakes_the_noting_of_its_gap_leaves_once(bench: Bench) -> None:
+    def overtaken(payload: dict[str, Any]) -> None:  # by a late frame of another thread, before the jump is noted
+        if payload["trade_id"] == 11:
+            bench.tick(9)
+
+    bench.hub.on("ticker_update", overtaken)
+    bench.tick(7, 11)
+    assert bench.ids("trade_backfill") == [9]
+    bench.fetch(8, 9, 10)
+    bench.tick(9)
+    assert bench.ids("trade_backfill") == [9, 8, 10]
+    assert bench.open_ids() == []
+    assert bench.hub.counters == {"new": 2, "late": 3, "duplicate": 2}
+
+
 def test_a_product_that_is_not_watched_is_counted_and_leaves_nowhere(bench: Bench) -> None:
     bench.tick(7, product_id="XRP-USD")
     assert bench.sent == []
@@ -144,7 +167,10 @@ def test_what_was_missed_between_two_processes_is_noted(bench: Bench) -> None:
 def test_a_gap_of_the_process_before_heals(bench: Bench) -> None:
     gap = left_open(bench, 3, 4)
     bench.hub._ids_before = {"BTC-USD": 10}
+    bench.tick(7, product_id="ETH-USD")
+    assert bench.hub.repair.pending() == {}  # before the first tick, fetched trades would be refused
     bench.tick(11)
+    assert bench.hub.repair.pending() == {"BTC-USD": 0}
     bench.fetch(3, 4)
     assert bench.ids("trade_backfill") == [3, 4]
     assert (gap.healed, bench.open_ids()) == ("backfill", [])
@@ -154,6 +180,7 @@ def test_a_gap_that_heals_before_the_first_tick_is_history_and_no_price(bench: B
     left_open(bench, 3, 4)
     bench.hub._ids_before = {"BTC-USD": 10}
     bench.fetch(3, 4)
+    assert bench.hub.repair.pending() == {}
     ticker = bench.hub.get_current_ticker("BTC-USD")
     assert ticker is None or ticker["trust"] != "live"
     bench.tick(14)
@@ -161,6 +188,30 @@ def test_a_gap_that_heals_before_the_first_tick_is_history_and_no_price(bench: B
     assert bench.ids("trade_backfill") == [3, 4]
     assert bench.open_ids() == [11, 12, 13]
     assert bench.hub.ledger.query()[0]["cause"] == "restart"
+
+
+def test_what_can_be_read_of_the_process_before_only_late_is_taken_in_all_the_same(bench: Bench) -> None:
+    bench.tick(14, 15)
+    gaps = [
+        Gap(number, "epoch-0", item, None, "sequence", 3, 4, 1_000.0, [(3, 4)])
+        for number, item in enumerate(("BTC-USD", "ETH-USD", "XRP-USD"))
+    ]
+    bench.hub._restore(gaps, {"BTC-USD": 10, "ETH-USD": 5})
+    assert bench.hub.ledger.missing_of("BTC-USD") == [(3, 4), (11, 13)]
+    assert [gap.healed for gap in gaps] == [None, None, "not watched"]
+    assert bench.hub.repair.pending() == {"BTC-USD": 0}
+    bench.tick(6, product_id="ETH-USD")
+    assert bench.hub.repair.pending() == {"BTC-USD": 0, "ETH-USD": 0}
+    bench.fetch(3, 4, 11, 12, 13)
+    assert bench.ids("trade_backfill") == [3, 4, 11, 12, 13]
+    ids = [body["id"] for body in bench.hub.ledger.query()]
+    assert ids == sorted(ids, reverse=True)
+
+
+def test_a_bug_of_the_stores_worker_shows_in_the_summary(bench: Bench) -> None:
+    assert bench.hub.store is not None
+    bench.hub.store.worker._failed_at = time.monotonic()
+    assert any("1 of the hub's own workers" in reason for reason in bench.hub.get_health_summary()["reasons"])
 
 
 # -- connections ---------------------------------------------------------------------------------------
@@ -177,6 +228,23 @@ def test_a_lost_connection_from_loss_to_data(bench: Bench) -> None:
     causes = [(body["cause"], body["open"]) for body in bench.hub.ledger.query()]
     assert causes == [("sequence", True), ("disconnect", True), ("disconnect", False)]
     assert bench.open_ids() == [8, 9, 11]
+
+
+def test_what_an_acknowledgement_leaves_out_is_counted_by_product(bench: Bench) -> None:
+    sent: list[bytes] = []
+    connection = Connection(
+        "conn_000", "ws://localhost:9", by_name("exchange"), Limits(3.0, 10.0), Backoff(1.0, 60.0, 30.0, Random(1)),
+        bench.hub.pool._callbacks, lambda _: True, None,
+    )  # fmt: skip
+    transport = cast("Transport", SimpleNamespace(send=sent.append))
+    connection.want(("BTC-USD", "ETH-USD"))
+    connection._subscribe(transport, 0.0)
+    for held in ([], ["BTC-USD"], ["BTC-USD", "ETH-USD"]):
+        channels = [{"name": name, "product_ids": held} for name in ("ticker", "heartbeat")]
+        connection._take(json.dumps({"type": "subscriptions", "channels": channels}).encode(), 1.0)
+        connection._subscribe(transport, 1.0)
+    assert len(sent) == 3
+    assert bench.hub.get_health_summary()["counters"]["asked_again"] == 3
 
 
 def test_a_pause_is_counted_and_noted(bench: Bench) -> None:

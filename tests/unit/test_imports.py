@@ -102,8 +102,8 @@ ALLOWED = {
     "hub.ledger": {"hub.model", "hub.payload", "hub.feed.continuity"},
     "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.worker"},
     "hub.watch": {
-        "hub.book", "hub.feed.pool", "hub.feed.repair", "hub.ledger", "hub.logs", "hub.model", "hub.payload",
-        "hub.trust", "hub.worker",
+        "hub.book", "hub.feed.connection", "hub.feed.pool", "hub.feed.repair", "hub.ledger", "hub.logs", "hub.model",
+        "hub.payload", "hub.trust", "hub.worker",
     },
     "hub.catalogue_keeper": {"hub.feed.backoff", "hub.feed.catalogue", "hub.payload", "hub.trust", "hub.worker"},
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},

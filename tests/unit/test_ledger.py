@@ -38,7 +38,12 @@ def ids_of(gaps: list[Gap]) -> list[int]:
 
 def open_of(ledger: Ledger, product: str = "BTC-USD") -> list[int]:
     """Return every id that is open for a product, as often as it is noted."""
-    return sorted(ids_of([gap for gap in ledger.open_gaps() if gap.product == product]))
+    return [item for first, last in ledger.missing_of(product) for item in range(first, last + 1)]
+
+
+def open_gaps(ledger: Ledger) -> list[int]:
+    """Return the open gaps of products, the oldest first."""
+    return [body["id"] for body in reversed(ledger.query(is_open=True)) if body["product"] is not None]
 
 
 # -- of a product --------------------------------------------------------------------------------------
@@ -67,7 +72,7 @@ def test_a_gap_from_its_opening_to_its_end(ledger: Ledger, changes: Changes) -> 
     assert changes.seen[0] == (gap.id, True)
     assert changes.seen[-1] == (gap.id, False)
     assert changes.seen.count((gap.id, False)) == 1
-    assert (ledger.open_count(), ledger.open_gaps()) == (0, [])
+    assert (ledger.open_count(), open_gaps(ledger)) == (0, [])
 
 
 def test_an_id_that_is_in_no_gap_changes_nothing(ledger: Ledger, changes: Changes) -> None:
@@ -102,9 +107,8 @@ def test_ids_are_noted_once_whatever_overlaps(missing: list[tuple[int, int]]) ->
         ledger.open_ids("ETH-USD", None, Cause.SEQUENCE, item)
     assert open_of(ledger) == sorted(wanted)
     assert open_of(ledger, "ETH-USD") == sorted(wanted)
-    for gap in ledger.open_gaps():
-        ((first, last),) = gap.missing
-        assert (first, last) == (gap.first_id, gap.last_id)
+    for body in ledger.query():
+        assert body["missing_ranges"] == [[body["first_id"], body["last_id"]]]
 
 
 @given(st.lists(st.one_of(ranges, st.integers(0, 55)), max_size=40))
@@ -121,18 +125,34 @@ def test_what_is_open_is_what_was_noted_and_did_not_come(steps: list[tuple[int, 
             left.update(range(step[0], step[1] + 1))
         assert open_of(ledger) == sorted(left)
         assert ledger.has_open("BTC-USD") == bool(left)
-        assert ledger.open_count() == len(ledger.open_gaps())
+        assert ledger.open_count() == len(open_gaps(ledger))
         assert sum(body["missing"] for body in ledger.query()) == len(left)
     opened = {gap_id for gap_id, is_open in changes.seen if is_open}  # told again with each trade that comes
     closed = [gap_id for gap_id, is_open in changes.seen if not is_open]
     assert len(closed) == len(set(closed)) == len(opened) - ledger.open_count()
 
 
-def test_the_missing_ids_of_a_gap_are_a_copy(ledger: Ledger) -> None:
-    (gap,) = ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
-    ledger.missing_of(gap.id).clear()
-    assert ledger.missing_of(gap.id) == [(8, 9)]
-    assert ledger.missing_of(4711) == []
+def test_the_missing_ids_of_a_product_are_a_sorted_copy_over_its_gaps(ledger: Ledger) -> None:
+    for missing in ((20, 21), (8, 12), (3, 3)):
+        ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, missing)
+    ledger.open_ids("ETH-USD", None, Cause.SEQUENCE, (5, 5))
+    ledger.arrived("BTC-USD", 10, "late")
+    ledger.missing_of("BTC-USD").clear()
+    assert ledger.missing_of("BTC-USD") == [(3, 3), (8, 9), (11, 12), (20, 21)]
+    assert ledger.missing_of("XRP-USD") == []
+
+
+def test_gaps_of_products_that_are_not_watched_end_unhealed(ledger: Ledger, changes: Changes) -> None:
+    (gone,) = ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 12))
+    ledger.arrived("BTC-USD", 10, "late")
+    (kept,) = ledger.open_ids("ETH-USD", None, Cause.SEQUENCE, (5, 5))
+    ledger.keep({"ETH-USD", "ADA-USD"})
+    assert changes.seen[-1] == (gone.id, False)
+    assert not ledger.has_open("BTC-USD")
+    (body,) = ledger.query(is_open=False)
+    assert (body["healed"], body["missing"], body["missing_ranges"]) == ("not watched", 4, [[8, 9], [11, 12]])
+    assert [body["id"] for body in ledger.query(is_open=True)] == [kept.id]
+    assert not ledger.arrived("BTC-USD", 8, "late")
 
 
 # -- of a connection -----------------------------------------------------------------------------------
@@ -143,7 +163,7 @@ def test_a_connections_gap_has_no_ids_and_ends_once(ledger: Ledger, changes: Cha
     (body,) = ledger.query()
     assert (body["product"], body["connection_id"], body["cause"]) == (None, "conn_001", "disconnect")
     assert (body["first_id"], body["last_id"], body["missing"], body["open"]) == (None, None, 0, True)
-    assert (ledger.open_count(), ledger.open_gaps()) == (1, [])  # nothing of it can be fetched
+    assert (ledger.open_count(), open_gaps(ledger)) == (1, [])  # nothing of it can be fetched
     ledger.close(gap, "reconnected")
     ledger.close(gap, "again")
     (body,) = ledger.query()
@@ -218,9 +238,8 @@ def test_the_oldest_closed_one_is_forgotten_first(ledger: Ledger, monkeypatch: p
     assert [body["first_id"] for body in ledger.query()] == [60, 50, 40, 30]
     assert ledger.forgotten_total == 1
     assert open_of(ledger) == [30, 40, 50, 60]
-    assert ledger.open_count() == len(ledger.open_gaps()) == 4
-    ledger.arrived("BTC-USD", 10, "late")  # of the one that was forgotten
-    assert ledger.missing_of(1) == []
+    assert ledger.open_count() == len(open_gaps(ledger)) == 4
+    assert not ledger.arrived("BTC-USD", 10, "late")  # of the one that was forgotten
 
 
 def test_a_flood_stays_in_bounds(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +249,7 @@ def test_a_flood_stays_in_bounds(ledger: Ledger, monkeypatch: pytest.MonkeyPatch
         ledger.close(ledger.open_connection("conn_000", Cause.DISCONNECT), "reconnected")
     assert len(ledger.query(limit=10**6)) == 50
     assert ledger.totals == {"sequence": 500, "disconnect": 500}
-    assert len(ledger.open_gaps()) == ledger.open_count() <= 50
+    assert len(open_gaps(ledger)) == ledger.open_count() <= 50
 
 
 # -- over a restart ------------------------------------------------------------------------------------
@@ -248,7 +267,7 @@ def kept(gap_id: int, first: int | None, last: int | None, closed_at: float | No
 def test_what_was_left_open_stays_open_and_can_heal(ledger: Ledger, changes: Changes) -> None:
     ledger.restore([kept(3, 1, 1, closed_at=time.time()), kept(7, 8, 9)])
     assert [body["id"] for body in ledger.query()] == [7, 3]
-    assert [gap.id for gap in ledger.open_gaps()] == [7]
+    assert open_gaps(ledger) == [7]
     assert changes.seen == []
     assert ledger.open_ids("BTC-USD", None, Cause.RESTART, (9, 10))[0].id == 8  # ids go on, and are noted once
     assert open_of(ledger) == [8, 9, 10]

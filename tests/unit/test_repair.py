@@ -39,7 +39,7 @@ class FullRest:
 
     def get_json(self, path: str) -> Any:
         self.paths.append(path)
-        found = re.fullmatch(rf"/products/{PRODUCT}/trades\?limit=([0-9]+)&after=([0-9]+)", path)
+        found = re.fullmatch(r"/products/[A-Z]+-USD/trades\?limit=([0-9]+)&after=([0-9]+)", path)
         assert found, path
         limit, after = int(found[1]), int(found[2])
         assert 1 <= limit <= 1_000
@@ -112,11 +112,10 @@ class Bench:
     def got(self) -> list[int]:
         return [item for page in self.pages for item in page]
 
-    def lose(self, first: int, last: int) -> int:
-        """Note a gap and have it repaired; return its id."""
-        (gap,) = self.ledger.open_ids(PRODUCT, None, Cause.SEQUENCE, (first, last))
-        self.repair.add(gap.id, PRODUCT)
-        return gap.id
+    def lose(self, first: int, last: int, product: str = PRODUCT) -> None:
+        """Note a gap and have it repaired."""
+        for gap in self.ledger.open_ids(product, None, Cause.SEQUENCE, (first, last)):
+            self.repair.add(product, gap.missing)
 
     def run(self, seconds: float) -> None:
         """Let the worker's time pass."""
@@ -144,7 +143,7 @@ def test_a_gap_is_fetched_once_and_closes() -> None:
     assert bench.pages == [[8, 9, 10]]  # the oldest first
     assert bench.ledger.open_count() == 0
     assert bench.repair.pending() == {}
-    assert (bench.repair.fetched_total, bench.repair.requests_total) == (3, 1)
+    assert bench.repair.fetched_total == 3
     assert bench.repair.step() is None
 
 
@@ -170,7 +169,7 @@ def test_a_trade_is_told_as_the_exchange_told_it() -> None:
     got: list[Ticker] = []
     repair = Repair(FullRest(9), lambda _: [(9, 9)], got.extend, lambda: 1_000.0 + len(times))  # type: ignore[arg-type]
     times: list[int] = []
-    repair.add(1, PRODUCT)
+    repair.add(PRODUCT, [(9, 9)])
     times.append(1)
     repair.step()
     assert got == [Ticker(PRODUCT, "100.25", 9, "2026-11-20T01:02:03.5Z", last_size="0.5")]
@@ -229,7 +228,7 @@ def test_rest_that_is_down_is_counted_logged_and_asked_again(caplog: pytest.LogC
     bench.run(60)
     assert bench.repair.failures_total == len(bench.rest.paths) <= 15
     assert "status 503" in caplog.text
-    assert bench.repair.pending() == {1: (PRODUCT, len(bench.rest.paths))}
+    assert bench.repair.pending() == {PRODUCT: len(bench.rest.paths)}
     bench.rest.down = False
     bench.run(SLOW_RETRY_SECONDS)
     assert bench.got == [8, 9, 10]
@@ -269,6 +268,27 @@ def test_rows_that_nobody_asked_for_are_left_out() -> None:
     assert set(bench.got) == {8, 9, 10}
 
 
+def test_an_outage_of_rest_takes_no_time_from_the_hour() -> None:
+    bench = Bench(DownRest(100))
+    bench.lose(8, 10)
+    bench.run(3 * GIVE_UP_SECONDS)
+    assert len(bench.rest.paths) == pytest.approx(3 * GIVE_UP_SECONDS / SLOW_RETRY_SECONDS, rel=0.05)
+    bench.rest.down = False
+    bench.run(SLOW_RETRY_SECONDS)
+    assert bench.got == [8, 9, 10]
+
+
+def test_what_was_given_up_is_looked_for_again_with_the_next_gap() -> None:
+    bench = Bench(FullRest(0))
+    bench.lose(8, 10)
+    bench.run(GIVE_UP_SECONDS + SLOW_RETRY_SECONDS + 1)
+    assert bench.repair.pending() == {}
+    bench.rest.last = 100
+    bench.lose(20, 20)
+    bench.run(1)
+    assert bench.got == [8, 9, 10, 20]
+
+
 # -- long gaps -----------------------------------------------------------------------------------------
 
 
@@ -298,7 +318,7 @@ def test_one_id_that_the_exchange_does_not_have_does_not_keep_the_older_ones_awa
     bench.lose(1_001, 3_500)
     bench.run(PATIENCE_SECONDS)
     assert sorted(bench.got) == list(range(1_001, 3_500))
-    assert bench.ledger.missing_of(1) == [(3_500, 3_500)]
+    assert bench.ledger.missing_of(PRODUCT) == [(3_500, 3_500)]
 
 
 @pytest.mark.parametrize(("length", "taken"), [(MAX_IDS, 1), (MAX_IDS + 1, 0)])
@@ -310,12 +330,24 @@ def test_a_gap_that_is_too_long_is_refused_and_counted(length: int, taken: int) 
     assert bench.ledger.open_count() == 1
 
 
-def test_only_so_many_gaps_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_too_long_does_not_keep_the_others_away() -> None:
+    bench = Bench(FullRest(50_000))
+    bench.lose(20_000, 20_000)
+    bench.lose(21_000, 21_000 + MAX_IDS)
+    bench.lose(49_000, 49_000)
+    bench.run(60)
+    assert bench.got == [49_000, 20_000]
+    assert bench.repair.refused_total == 1
+    assert bench.repair.pending() == {}
+
+
+def test_only_so_many_products_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hub.feed.repair.MAX_JOBS", 3)
     bench = Bench(FullRest(0))
-    for number in range(1, 6):
-        bench.lose(number * 10, number * 10)
-    assert (len(bench.repair.pending()), bench.repair.refused_total) == (3, 2)
+    for product in "ABCDE":
+        for number in (10, 20):
+            bench.lose(number, number, f"{product}-USD")
+    assert (len(bench.repair.pending()), bench.repair.refused_total) == (3, 4)
 
 
 # -- the budget ----------------------------------------------------------------------------------------
@@ -325,7 +357,7 @@ def test_trades_that_nobody_takes_are_not_asked_for_without_a_pause() -> None:
     rest = FullRest(100)
     now = 1_000.0
     repair = Repair(rest, lambda _: [(8, 10)], lambda _: None, lambda: now)  # type: ignore[arg-type]
-    repair.add(1, PRODUCT)
+    repair.add(PRODUCT, [(8, 10)])
     for _ in range(200):
         wait = repair.step()
         assert wait is not None
@@ -335,13 +367,53 @@ def test_trades_that_nobody_takes_are_not_asked_for_without_a_pause() -> None:
     assert len(rest.paths) <= 4
 
 
-def test_gaps_take_turns() -> None:
+def test_one_page_heals_all_the_gaps_that_it_covers() -> None:
+    bench = Bench(FullRest(5_000))
+    for trade_id in range(4_001, 4_999, 2):
+        bench.lose(trade_id, trade_id)
+    bench.run(60)
+    assert bench.rest.paths == [f"/products/{PRODUCT}/trades?limit=997&after=4998"]
+    assert bench.got == list(range(4_001, 4_999, 2))
+    assert bench.ledger.open_count() == 0
+
+
+def test_what_lies_between_far_gaps_is_not_asked_for() -> None:
+    bench = Bench(FullRest(10_000_000))
+    bench.lose(5, 6)
+    bench.lose(9_000_000, 9_000_001)
+    bench.run(1)
+    assert bench.pages == [[9_000_000, 9_000_001], [5, 6]]
+    assert len(bench.rest.paths) == 2
+
+
+def test_a_page_that_is_not_below_what_was_asked_ends_the_round() -> None:
+    bench = Bench(FixedRest([row(item) for item in (90_000, 80_000)]))
+    bench.lose(8, 10)
+    bench.lose(20_000, 20_000)
+    bench.run(5)
+    assert len(bench.rest.paths) == 4
+
+
+def test_products_take_turns() -> None:
     bench = Bench(FullRest(0))
-    first, second = bench.lose(8, 8), bench.lose(18, 18)
+    bench.lose(8, 8)
+    bench.lose(18, 18, "ETH-USD")
     bench.run(PATIENCE_SECONDS)
-    tries = {gap_id: tries for gap_id, (_, tries) in bench.repair.pending().items()}
-    assert set(tries) == {first, second}
-    assert abs(tries[first] - tries[second]) <= 1
+    tries = bench.repair.pending()
+    assert set(tries) == {PRODUCT, "ETH-USD"}
+    assert abs(tries[PRODUCT] - tries["ETH-USD"]) <= 1
+
+
+def test_a_long_repair_does_not_keep_another_product_waiting() -> None:
+    bench = Bench(FullRest(100_000))
+    bench.lose(1, 15_000)
+    bench.now += 1.0
+    bench.lose(100, 100, "ETH-USD")
+    bench.now += 1.0
+    for _ in range(2):
+        bench.repair.step()
+        bench.now += 0.2  # a request takes its time
+    assert [path.split("/")[2] for path in bench.rest.paths] == [PRODUCT, "ETH-USD"]
 
 
 def test_a_gap_that_can_be_healed_does_not_wait_for_one_that_can_not() -> None:
@@ -353,6 +425,22 @@ def test_a_gap_that_can_be_healed_does_not_wait_for_one_that_can_not() -> None:
     assert bench.got == [8]
 
 
+def test_a_new_gap_brings_new_patience() -> None:
+    bench = Bench(FullRest(0))
+    bench.lose(8, 8)
+    bench.run(PATIENCE_SECONDS + SLOW_RETRY_SECONDS)
+    bench.lose(10, 10)
+    before = len(bench.rest.paths)
+    bench.rest.last = 100
+    bench.run(FIRST_SECONDS + 0.01)
+    assert len(bench.rest.paths) == before + 1
+    assert bench.got == [8, 10]
+    bench.lose(500, 500)
+    before = len(bench.rest.paths)
+    bench.run(PATIENCE_SECONDS)
+    assert len(bench.rest.paths) - before == pytest.approx(PATIENCE_SECONDS / RETRY_SECONDS, abs=1)
+
+
 def test_a_bug_in_what_takes_the_trades_costs_a_retry_and_no_spin() -> None:
     now = 1_000.0
 
@@ -361,7 +449,7 @@ def test_a_bug_in_what_takes_the_trades_costs_a_retry_and_no_spin() -> None:
 
     rest = FullRest(100)
     repair = Repair(rest, lambda _: [(8, 10)], broken, lambda: now)  # type: ignore[arg-type]
-    repair.add(1, PRODUCT)
+    repair.add(PRODUCT, [(8, 10)])
     now += FIRST_SECONDS
     with pytest.raises(RuntimeError):
         repair.step()
@@ -381,8 +469,7 @@ def test_every_missing_trade_comes_once(
         bench = Bench(LaggingRest(1_000, empty_answers))
         wanted: set[int] = set()
         for first, length in lost:
-            for gap in bench.ledger.open_ids(PRODUCT, None, Cause.SEQUENCE, (first, first + length)):
-                bench.repair.add(gap.id, PRODUCT)
+            bench.lose(first, first + length)
             wanted.update(range(first, first + length + 1))
         for trade_id in late:
             bench.ledger.arrived(PRODUCT, trade_id, "late")

@@ -11,6 +11,7 @@ import pytest
 
 from hub import store as module
 from hub.ledger import Gap, Ledger
+from hub.logs import Cooldown
 from hub.model import Cause
 from hub.store import Store
 
@@ -18,16 +19,27 @@ from hub.store import Store
 class Process:
     """One life of the hub: a ledger whose changes a store keeps."""
 
-    def __init__(self, path: Path, epoch: str) -> None:
+    def __init__(self, path: Path, epoch: str, next_id: int = 1) -> None:
         self.last_ids: dict[str, int] = {}
-        self.store = Store(path, lambda: dict(self.last_ids))
-        self.ledger = Ledger(epoch, self._keep)
-        self.gaps, self.ids_before = self.store.load()
-        self.ledger.restore(self.gaps)
+        self.gaps: list[Gap] = []
+        self.ids_before: dict[str, int] = {}
+        self.store = Store(path, lambda: dict(self.last_ids), self._restore)
+        self.ledger = Ledger(epoch, self._keep, next_id)
+        self.store.step()
+
+    def _restore(self, gaps: list[Gap], last_ids: dict[str, int]) -> None:
+        self.gaps, self.ids_before = gaps, last_ids
+        self.ledger.restore(gaps)
 
     def _keep(self, gaps: list[Gap]) -> None:
         for gap in gaps:
             self.store.keep(gap)
+
+
+@pytest.fixture(autouse=True)
+def _no_cooldown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test log the first of its lines, whatever the one before it logged."""
+    monkeypatch.setattr(module, "_warn", Cooldown(module.log))
 
 
 @pytest.fixture
@@ -69,7 +81,7 @@ def test_gaps_and_last_ids_come_back_as_they_were(first: Process, path: Path) ->
     second = Process(path, "epoch-2")
     assert second.ledger.query() == before
     assert second.ids_before == {"BTC-USD": 4711, "ETH-USD": 2**53 - 1}
-    (open_gap,) = second.ledger.open_gaps()
+    (open_gap,) = [gap for gap in second.gaps if gap.closed_at is None]
     assert (open_gap.epoch, open_gap.missing) == ("epoch-1", [(8, 9), (11, 12)])
     for trade_id in (8, 9, 11, 12):
         second.ledger.arrived("BTC-USD", trade_id, "backfill")
@@ -78,7 +90,8 @@ def test_gaps_and_last_ids_come_back_as_they_were(first: Process, path: Path) ->
     second.store.stop(5)
 
     third = Process(path, "epoch-3")
-    assert [(gap.epoch, gap.missing) for gap in third.ledger.open_gaps()] == [("epoch-2", [(20, 21)])]
+    left = third.ledger.query(is_open=True)
+    assert [(body["epoch"], body["missing_ranges"]) for body in left] == [("epoch-2", [[20, 21]])]
     healed = next(body for body in third.ledger.query(product="BTC-USD") if body["id"] == open_gap.id)
     assert (healed["epoch"], healed["healed"], healed["open"]) == ("epoch-1", "backfill", False)
     third.store.stop(5)
@@ -87,7 +100,7 @@ def test_gaps_and_last_ids_come_back_as_they_were(first: Process, path: Path) ->
 def test_a_kill_loses_only_what_was_not_written_yet(first: Process, path: Path) -> None:
     first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
     first.last_ids["BTC-USD"] = 10
-    first.store._step()
+    first.store.step()
     first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (18, 19))
     after_the_kill = Process(path, "epoch-2")  # nobody stopped the first one
     assert [gap.missing for gap in after_the_kill.gaps] == [[(8, 9)]]
@@ -97,10 +110,10 @@ def test_a_kill_loses_only_what_was_not_written_yet(first: Process, path: Path) 
 
 def test_a_change_that_comes_later_replaces_what_was_written(first: Process, path: Path) -> None:
     (gap,) = first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 8))
-    first.store._step()
+    first.store.step()
     assert '"closed_at": null' in rows(path)[0][1]
     first.ledger.arrived("BTC-USD", 8, "late")
-    first.store._step()
+    first.store.step()
     ((gap_id, body),) = rows(path)
     assert gap_id == gap.id
     assert '"healed": "late"' in body
@@ -116,17 +129,17 @@ def test_ids_are_written_when_they_change(first: Process, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(first.store, "_write", counting)
     first.last_ids.update({"BTC-USD": 1, "ETH-USD": 1})
-    first.store._step()
-    first.store._step()
+    first.store.step()
+    first.store.step()
     first.last_ids["ETH-USD"] = 2
-    first.store._step()
+    first.store.step()
     assert written == [[("BTC-USD", 1), ("ETH-USD", 1)], [("ETH-USD", 2)]]
 
 
 def test_the_worker_writes_by_itself_and_ends(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WRITE_SECONDS", 0.01)
     process = Process(path, "epoch-1")
-    process.store.start()
+    process.store.worker.start()
     process.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
     give_up_at = time.monotonic() + 5
     while not rows(path) and time.monotonic() < give_up_at:
@@ -165,33 +178,127 @@ def test_only_the_latest_gaps_come_back(path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def lives_on_without(process: Process) -> None:
-    """Check that a store without a file costs nothing but the memory."""
+    """Check that a store without a file costs nothing but the memory, and tries again later and later."""
     assert (process.gaps, process.ids_before) == ([], {})
     assert process.store.failures_total == 1
     process.last_ids["BTC-USD"] = 7
     process.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
-    process.store._step()
-    process.store.start()
-    process.store.stop(5)
+    assert [process.store.step() for _ in range(7)] == [2, 4, 8, 16, 32, 60, 60]
+    assert process.store.failures_total == 8
     assert process.ledger.open_count() == 1
 
 
-def test_a_place_that_can_not_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def has_found_its_file(process: Process, path: Path) -> None:
+    """Check that what a store kept while it had no file is in the file now."""
+    assert process.store.step() == module.WRITE_SECONDS
+    assert '"missing": [[8, 9]]' in rows(path)[-1][1]
+    process.store.stop(5)
+    again = Process(path, "epoch-2")
+    assert again.ids_before == {"BTC-USD": 7}
+    again.store.stop(5)
+
+
+def test_a_place_that_can_not_be_written_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
-    lives_on_without(Process(tmp_path / "file" / "below" / "ledger.sqlite", "epoch-1"))
-    assert "can't be kept" in caplog.text
+    path = tmp_path / "file" / "below" / "ledger.sqlite"
+    process = Process(path, "epoch-1")
+    lives_on_without(process)
+    assert caplog.text.count("can't be kept") == 1
+    (tmp_path / "file").unlink()
+    has_found_its_file(process, path)
 
 
 def test_a_folder_where_the_file_should_be(path: Path) -> None:
     path.mkdir(parents=True)
-    lives_on_without(Process(path, "epoch-1"))
+    process = Process(path, "epoch-1")
+    lives_on_without(process)
+    path.rmdir()
+    has_found_its_file(process, path)
+
+
+def test_tries_leave_no_descriptor(path: Path) -> None:
+    path.mkdir(parents=True)
+    process = Process(path, "epoch-1")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        process.store.step()
+    process.store.stop(5)
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_file_that_is_locked_is_restored_as_soon_as_it_can_be(first: Process, path: Path) -> None:
+    first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
+    first.last_ids["BTC-USD"] = 10
+    first.store.stop(5)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("pragma locking_mode = exclusive")
+    other.execute("begin exclusive")
+    other.execute("update last_ids set trade_id = trade_id")
+    second = Process(path, "epoch-2", next_id=1_000)
+    assert (second.gaps, second.store.failures_total) == ([], 1)
+    second.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (18, 19))
+    second.last_ids["BTC-USD"] = 20
+    other.close()
+    assert second.store.step() == module.WRITE_SECONDS
+    assert second.ids_before == {"BTC-USD": 10}
+    assert [(body["epoch"], body["first_id"]) for body in second.ledger.query()] == [("epoch-2", 18), ("epoch-1", 8)]
+    assert second.ledger.missing_of("BTC-USD") == [(8, 9), (18, 19)]
+    assert [gap_id for gap_id, _ in rows(path)] == [1, 1_000]
+    second.store.stop(5)
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\x00" + b"\xff" * 8_000])
-def test_a_file_that_is_no_database(path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_database_is_renamed_and_a_fresh_one_begun(
+    path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
-    lives_on_without(Process(path, "epoch-1"))
+    process = Process(path, "epoch-1")
+    process.last_ids["BTC-USD"] = 7
+    process.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
+    (aside,) = path.parent.iterdir()
+    assert aside.name.startswith(f"{path.name}.corrupt-")
+    assert aside.read_bytes() == content
+    (record,) = caplog.records
+    assert aside.name in record.getMessage()
+    assert process.store.failures_total == 1
+    has_found_its_file(process, path)
+
+
+def test_a_file_that_becomes_corrupt_is_written_anew_whole(first: Process, path: Path) -> None:
+    for number in range(1, 400):
+        first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (number * 10, number * 10))
+    first.last_ids["BTC-USD"] = 5_000
+    first.store.step()
+    assert first.store._db is not None
+    first.store._db.execute("pragma wal_checkpoint(truncate)")
+    first.store._db.execute("pragma cache_size = 0")
+    with path.open("r+b") as file:
+        file.seek(4_096)
+        file.write(b"\xff" * (path.stat().st_size - 4_096))
+    first.ledger.arrived("BTC-USD", 10, "late")
+    assert first.store.step() == 1.0
+    assert first.store.failures_total == 1
+    assert first.store.step() == module.WRITE_SECONDS
+    assert len(list(path.parent.glob("*.corrupt-*[0-9]"))) == 1
+    first.store.stop(5)
+    again = Process(path, "epoch-2")
+    assert len(again.gaps) == 399
+    assert again.ids_before == {"BTC-USD": 5_000}
+    again.store.stop(5)
+
+
+def test_only_the_latest_corrupt_files_are_kept(path: Path) -> None:
+    path.parent.mkdir()
+    for number in range(6):
+        path.write_bytes(b"no database %d " % number * 100)
+        process = Process(path, "epoch-1")
+        for end in ("-wal", "-shm"):
+            path.with_name(path.name + end).write_bytes(b"")
+        process.store.stop(5)
+    left = sorted(path.parent.glob("*.corrupt-*[0-9]"))
+    assert [item.read_bytes()[:13] for item in left] == [b"no database %d" % number for number in (3, 4, 5)]
+    assert len(list(path.parent.glob("*.corrupt-*"))) <= 3 * len(left)
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '"x"', "{}", '{"id": 1, "unknown": 2}', "null"])
@@ -223,11 +330,11 @@ def test_a_write_that_fails_is_tried_again_with_what_is_newer(
     first.last_ids["BTC-USD"] = 9
     monkeypatch.setattr(first.store, "_write", full)
     for _ in range(3):
-        first.store._step()
+        first.store.step()
     assert first.store.failures_total == 3
     first.ledger.arrived("BTC-USD", 8, "late")
     monkeypatch.setattr(first.store, "_write", write)
-    first.store._step()
+    first.store.step()
     ((gap_id, body),) = rows(path)
     assert gap_id == gap.id
     assert '"healed": "late"' in body
@@ -240,11 +347,11 @@ def test_a_database_that_is_locked_is_waited_for_only_so_long(first: Process, pa
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("begin exclusive")
     first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 8))
-    first.store._step()
+    first.store.step()
     assert first.store.failures_total == 1
     other.execute("rollback")
     other.close()
-    first.store._step()
+    first.store.step()
     assert len(rows(path)) == 1
 
 
@@ -257,10 +364,10 @@ def test_the_queue_is_bounded_and_what_does_not_fit_is_counted(
     assert first.store.dropped_total == 2
     first.ledger.arrived("BTC-USD", 10, "late")  # one that is queued: its change fits
     assert first.store.dropped_total == 2
-    first.store._step()
+    first.store.step()
     assert [gap_id for gap_id, _ in rows(path)] == [1, 2, 3]
     first.ledger.arrived("BTC-USD", 50, "late")  # there is room again
-    first.store._step()
+    first.store.step()
     assert [gap_id for gap_id, _ in rows(path)] == [1, 2, 3, 5]
 
 
@@ -275,7 +382,7 @@ def test_to_keep_a_gap_never_waits_for_the_disk(first: Process, monkeypatch: pyt
 
     monkeypatch.setattr(first.store, "_write", slow)
     first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 8))
-    first.store.start()
+    first.store.worker.start()
     assert inside.wait(5)
     begun = time.monotonic()
     for number in range(1_000):

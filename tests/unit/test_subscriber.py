@@ -184,6 +184,16 @@ def test_what_is_left_out_again_and_again_is_set_aside() -> None:
     assert exchange.held == {"A-USD"}
 
 
+def test_an_acknowledgement_says_which_wanted_products_it_leaves_out() -> None:
+    subscriber = opened("A-USD", "B-USD", "C-USD")
+    subscriber.next_request(0.0)
+    subscriber.want(("A-USD", "B-USD"))
+    assert subscriber.acknowledged(ack("A-USD"), 0.1) == ["B-USD"]
+    assert subscriber.next_request(0.2) == Request(True, ("B-USD",))
+    assert subscriber.acknowledged(ack("A-USD", "B-USD"), 0.3) == []
+    assert subscriber.acknowledged(ack(), 0.4) == []  # nobody waits for it
+
+
 @given(st.sets(st.sampled_from(PRODUCTS)), st.sets(st.sampled_from(PRODUCTS)), st.booleans(), st.integers(1, 25))
 def test_exactly_the_bad_ones_are_set_aside(bad: set[str], hidden: set[str], names: bool, size: int) -> None:
     exchange, subscriber = ModelExchange(bad, hidden, names), opened(*PRODUCTS)

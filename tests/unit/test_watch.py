@@ -165,12 +165,13 @@ def test_what_a_heartbeat_names_for_a_second_is_noted_once_and_repaired(bench: B
     assert bench.gaps() == []
     bench.run(2)
     assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True)]
-    assert bench.repair.pending() == {1: ("BTC-USD", 0)}
+    assert bench.repair.pending() == {"BTC-USD": 0}
     assert bench.ledger.query()[0]["connection_id"] == "conn_000"
     bench.beat(12)
     bench.run(1.4)
     assert bench.gaps() == [("BTC-USD", "heartbeat", 8, 9, True), ("BTC-USD", "heartbeat", 10, 12, True)]
-    assert set(bench.repair.pending()) == {1, 2}
+    assert bench.repair.pending() == {"BTC-USD": 0}
+    assert bench.ledger.missing_of("BTC-USD") == [(8, 9), (10, 12)]
 
 
 def test_a_jump_that_a_heartbeat_had_named_is_not_noted_twice(bench: Bench) -> None:
@@ -184,7 +185,7 @@ def test_a_jump_that_a_heartbeat_had_named_is_not_noted_twice(bench: Bench) -> N
 def test_a_jump_is_noted_with_its_cause_and_repaired(bench: Bench, cause: Cause | None, told: str) -> None:
     bench.watch.jumped("BTC-USD", "conn_000", (8, 9), cause)
     assert bench.gaps() == [("BTC-USD", told, 8, 9, True)]
-    assert bench.repair.pending() == {1: ("BTC-USD", 0)}
+    assert bench.repair.pending() == {"BTC-USD": 0}
 
 
 def test_the_first_jump_after_a_lost_connection_is_its_doing(bench: Bench) -> None:
@@ -218,6 +219,38 @@ def test_a_lost_connection_is_noted_once_and_its_products_are_behind(bench: Benc
     assert (body["open"], body["healed"], body["connection_id"]) == (False, "reconnected", "conn_000")
     bench.watch.lost("conn_000", ("BTC-USD",), "reset")
     assert bench.ledger.open_count() == 1
+
+
+def test_a_connection_that_is_retired_while_it_is_lost_is_missed_no_more(bench: Bench) -> None:
+    bench.watch.lost("conn_000", ("BTC-USD", "ETH-USD"), "reset")
+    bench.watch.lost("conn_001", ("ADA-USD", "SOL-USD"), "reset")
+    bench.run(1)
+    assert bench.ledger.open_count() == 2
+    del bench.pool.slots["conn_001"]
+    bench.run(REVIEW_SECONDS)
+    ended = [(body["connection_id"], body["healed"]) for body in bench.ledger.query(is_open=False)]
+    assert ended == [("conn_001", "retired")]
+    bench.watch.delivering("conn_000")
+    assert bench.ledger.open_count() == 0
+
+
+def test_products_that_are_not_watched_any_more_are_owed_nothing(bench: Bench) -> None:
+    for product_id in bench.book.products:
+        bench.tick(7, product_id)
+    bench.watch.lost("conn_000", ("BTC-USD", "ETH-USD"), "reset")
+    bench.watch.jumped("BTC-USD", "conn_000", (8, 9))
+    bench.watch.jumped("ETH-USD", "conn_000", (8, 9))
+    bench.run(RESUBSCRIBE_SECONDS + 0.5, beats={"BTC-USD": 20}, ticks={"ADA-USD": 100})
+    assert bench.watch._treated
+    bench.book.set_products(("ETH-USD", "ADA-USD", "SOL-USD"))
+    bench.watch.keep(("ETH-USD", "ADA-USD", "SOL-USD"))
+    closed = bench.ledger.query(product="BTC-USD")
+    assert {(body["open"], body["healed"]) for body in closed} == {(False, "not watched")}
+    assert sum(body["missing"] for body in closed) == 13  # they never came, and it goes on saying so
+    assert [gap[0] for gap in bench.gaps() if gap[4]] == [None, "ETH-USD"]
+    assert bench.watch._returning == {"ETH-USD": Cause.DISCONNECT}
+    bench.run(RETRY_SECONDS + 1)
+    assert (bench.watch._treated, bench.watch._owed_at) == ({}, {})
 
 
 def test_a_pause_of_ours_is_noted_with_its_length(bench: Bench) -> None:
