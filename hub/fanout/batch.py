@@ -10,6 +10,7 @@ from engineio import packet
 from hub.wire import binary_frame, text_frame
 
 TICK = "ticker_update"
+STAMPED = frozenset({TICK, "priority_ticker_update", "trade_backfill"})  # they carry the same fields
 CONFLATED = frozenset({TICK, "priority_ticker_update", "trust_update"})  # of these the latest a product is enough
 
 
@@ -29,8 +30,8 @@ class Message:
         self._frame: bytes | None = None
 
     def stamp(self, mark: str) -> None:
-        """Add a last field to a tick: ``mark`` is its JSON text, with the comma before it."""
-        if self.event == TICK:
+        """Add a last field to a ticker: ``mark`` is its JSON text, with the comma before it."""
+        if self.event in STAMPED:
             self.payload = f"{self.payload[:-1]}{mark}}}"
 
     @property

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from engineio import packet
 
-from hub.fanout.batch import CONFLATED, Batch, Control, Message
+from hub.fanout.batch import CONFLATED, TICK, Batch, Control, Message
 
 RELEASE_PART = 4  # what is held joins the queue when no more than this part of the limit waits
 
@@ -35,7 +35,7 @@ class Outbox:
         self.limit_bytes = limit_bytes
         self.batched = False  # whether released ticks leave as ``ticker_batch``
         self.pending_bytes = 0  # queued, and neither written nor fetched
-        self.conflated_total = 0
+        self.conflated_total = 0  # ticks that a newer one replaced
         self.dropped_total = 0
         self._urgent = urgent
         self._entries: deque[Entry] = deque()
@@ -72,7 +72,8 @@ class Outbox:
     def _hold(self, message: Message) -> None:
         if message.event in CONFLATED:
             key = (message.event, message.product)
-            self.conflated_total += self._held.pop(key, None) is not None
+            replaced = self._held.pop(key, None)
+            self.conflated_total += replaced is not None and message.event == TICK
             self._held[key] = message
             return
         self._held[message] = message
