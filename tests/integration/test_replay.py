@@ -70,7 +70,8 @@ def check(hub: HubProcess, listener: Listener, frames: list[dict[str, Any]], lag
         got[tick["crypto"]].append(tick["trade_id"])
         assert tick["simulated"] is True
     for product_id, sent in wanted.items():  # every distinct id exactly once, in order
-        ids = [item for item in sent if item in {*got[product_id], sent[-1]}] if conflated else sent
+        kept = {*got[product_id], sent[-1]} if conflated else set(sent)
+        ids = [item for item in sent if item in kept]
         assert sorted(set(ids) - set(got[product_id])) == [], "missed"
         assert [item for item, times in Counter(got[product_id]).items() if times > 1] == [], "twice"
         assert got[product_id] == ids
