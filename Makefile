@@ -37,7 +37,7 @@ check: lint test ## lint, types, tests
 bench: setup ## the benchmarks of docs/benchmarks.md
 	@$(PY) -m benchmarks $(ARGS)
 
-drill: setup ## play every fault of the exchange to a hub; writes docs/drills.md
+drill: setup ## play every fault to a hub, writes docs/drills.md; ARGS="U16 A5" plays some
 	@$(PY) -m tests.drills --write $(ARGS)
 
 soak: setup ## the long runs (12 minutes); writes docs/soak.md

@@ -31,6 +31,7 @@ from hub.feed.pool import ConnectionPool
 from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
 from hub.ledger import Gap, Ledger
+from hub.logs import Cooldown
 from hub.model import (
     Cause,
     ConnectionSnapshot,
@@ -51,6 +52,7 @@ MAX_PRIORITY_PAIRS = 1_000
 HEARTBEATS_FRESH = 10  # heartbeats for which one proves that its product is quiet
 
 log = logging.getLogger(__name__)
+_warn = Cooldown(log)
 
 
 class PriceHub:
@@ -236,9 +238,9 @@ class PriceHub:
         for listener in self._listeners.get(event, ()):
             try:
                 listener(orjson.loads(payload))
-            except Exception:
+            except (Exception, SystemExit):  # noqa: BLE001 - an exit would end the thread that brought the tick
                 self.counters["listener_errors"] += 1
-                log.exception("a listener of %s raised", event)
+                _warn.exception(event, "a listener of %s raised", event)
 
     def relay(self, event: str, payload: object) -> None:
         """Send an event of a client or of ``POST /alert`` to every client, unchanged.

@@ -66,6 +66,13 @@ class Cooldown:
 
     def warning(self, reason: str, message: str, *args: object) -> None:
         """Log a warning unless the same ``reason`` was logged within the last second."""
+        self._pass(reason, self._log.warning, message, *args)
+
+    def exception(self, reason: str, message: str, *args: object) -> None:
+        """Log an error with the traceback of what is being handled, unless ``reason`` was within the last second."""
+        self._pass(reason, self._log.exception, message, *args)
+
+    def _pass(self, reason: str, write: Callable[..., None], message: str, *args: object) -> None:
         now = self._clock()
         if reason not in self._last and len(self._last) >= MAX_KEYS:
             reason = "other"
@@ -74,4 +81,4 @@ class Cooldown:
             return
         self._last[reason] = now
         held = self._held.pop(reason, 0)
-        self._log.warning(message + (" (and %d more like it)" if held else ""), *args, *((held,) if held else ()))
+        write(message + (" (and %d more like it)" if held else ""), *args, *((held,) if held else ()))

@@ -62,7 +62,7 @@ class Worker:
         while not self._stop.is_set():
             try:
                 seconds = self._step()
-            except Exception:
+            except (Exception, SystemExit):  # which ends a thread as well
                 self.failures += 1
                 self._failed_at = time.monotonic()
                 log.exception("bug in worker=%s", self.name)

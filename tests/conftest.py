@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,14 @@ def recordings() -> Path:
 class HubProcess:
     """A hub as a subprocess: ``url``, ``simulator`` (None where it has none of the test's), ``log()``, ``stop()``."""
 
-    def __init__(self, simulator: SimulatorProcess | None, environment: dict[str, str], arguments: list[str]) -> None:
+    def __init__(
+        self, simulator: SimulatorProcess | None, environment: dict[str, str], arguments: list[str],
+        program: Sequence[str] = (str(ROOT / "app.py"),),
+    ) -> None:  # fmt: skip
         self.simulator = simulator
         clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
         self.process = subprocess.Popen(
-            [sys.executable, "-u", str(ROOT / "app.py"), "--port", "0", *arguments],
+            [sys.executable, "-u", *program, "--port", "0", *arguments],
             env={**clean, **environment},
             cwd=environment["STATE_DIR"],  # no .env of a developer gets in
             stdout=subprocess.PIPE,

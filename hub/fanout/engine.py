@@ -37,6 +37,7 @@ from hub.wire import close_frame
 
 MAX_POLLING_PACKETS = payload.Payload.max_decode_packets
 MAX_FRAGMENTS = 1_000  # of one message
+PAUSE_SECONDS = 30.0  # for which the hub itself may stand still: the client's pong then waits unread, and is no silence
 STUCK_SECONDS = 8.0  # without room in a socket's buffers
 CLOSE_NORMAL, CLOSE_SERVICE_RESTART = 1000, 1012
 SLICE_SECONDS = 0.005  # of writing to one client, before others have their turn
@@ -47,6 +48,8 @@ _warn = Cooldown(log)
 
 class _EngineSocket:
     """The accepted WebSocket as engineio sees it: all but its end is left as it is."""
+
+    socket = None  # or the base class sets a timeout that a pause of the hub's uses up
 
     def __init__(self, ws: Any) -> None:
         self._ws = ws
@@ -258,6 +261,7 @@ class ClientSocket(socket.Socket):
     def _websocket_handler(self, ws: Any) -> Any:
         self._ws = ws
         green.cap_messages(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS)
+        ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout + PAUSE_SECONDS)
         try:
             return super()._websocket_handler(_EngineSocket(ws))
         except Exception as error:  # noqa: BLE001 - the decoder raises whatever the bytes lead it to

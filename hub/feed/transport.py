@@ -139,7 +139,9 @@ class Transport:
                 if secure:
                     if tls is None:
                         raise TransportError("tls", "no TLS context")
-                    sock = self._raw = tls.wrap_socket(sock, server_hostname=host)
+                    # the handshake apart, or one that stalls would take place in a socket that nobody can shut or close
+                    sock = self._raw = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+                    sock.do_handshake()
                 self._handshake(url, sock, max_frame_bytes)
             sock.settimeout(None)  # from here on the watchdog bounds every wait
         except BaseException as error:

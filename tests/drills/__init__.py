@@ -1,1 +1,1 @@
-"""Drills: every fault of the exchange is played to a real hub, and the hub is judged by the simulator's books."""
+"""Drills: every fault is played to a real hub, and the hub is judged by the simulator's books."""

@@ -5,7 +5,7 @@ Times are seconds of one clock, the same on both sides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -31,20 +31,26 @@ class Balance(NamedTuple):
 
 
 def balance(
-    happened: Sequence[Sequence[int]], live: Sequence[int], backfilled: Sequence[int], missing: Iterable[Sequence[int]]
-) -> Balance:
-    """Hold what happened (ranges of ids) against what came live, what came later, and what is missing (ranges)."""
+    happened: Sequence[Sequence[int]], live: Sequence[int], backfilled: Sequence[int],
+    missing: Iterable[Sequence[int]], recorded: Iterable[Sequence[int]] = (), excused: Set[int] = frozenset(),
+) -> Balance:  # fmt: skip
+    """Hold what happened (ranges of ids) against what came live, what came later, and what is missing (ranges).
+
+    Over a restart: ``recorded`` are ranges that the ledger holds, and which came unless they are missing; ``excused``
+    are trades that may have come while nobody looked.
+    """
     if not live:
         return Balance(0, 0, 0, 0, 0)
     first = live[0]  # the snapshot
     expected = {one for low, high in happened for one in range(max(low, first), high + 1)} | {first}
     came = set(live) | set(backfilled)
     open_ids = {one for low, high in missing for one in range(low, high + 1)} & expected - came
+    unseen = {one for low, high in recorded for one in range(low, high + 1)} & expected - came - open_ids
     older = {one for one in backfilled if one < first}  # repairs of before our time
     return Balance(
-        lost=len(expected - came - open_ids),
+        lost=len(expected - came - open_ids - unseen - excused),
         open=len(open_ids),
-        backfilled=len(set(backfilled) - older),
+        backfilled=len(set(backfilled) - older) + len(unseen),
         twice=len(live) + len(backfilled) - len(came),
         invented=len(came - expected - older),
     )

@@ -7,20 +7,25 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hub.simulator.launch import SimulatorProcess
-from tests.conftest import HubProcess, running_hub
+from hub.simulator.launch import SimulatorProcess, launch
+from tests.conftest import ROOT, HubProcess
 from tests.drills.judge import FINE
 from tests.drills.watchers import Collector, Pulse, Sampler, strict
+from tests.tls import TlsProxy, make_certificates
+
+if TYPE_CHECKING:
+    from tests.drills.scenario import Scenario
 
 POLL_SECONDS = 0.05
 START_SECONDS = 25.0
 PRODUCTS, RATE = 30, 100.0  # on two connections
 QUIET_BEFORE_SECONDS = 1.5  # of a healthy hub in front of each fault
+UNSENT_SECONDS = 0.1  # for which a tick may be on its way to the client, who is cut off in that moment
 
 
 class Resources:
@@ -59,10 +64,11 @@ class Resources:
 class Drill:
     """The stage of one scenario, and the questions that scenarios ask."""
 
-    def __init__(self, hub: HubProcess, settings: dict[str, str]) -> None:
-        assert hub.simulator is not None
-        self.hub, self.settings = hub, settings
-        self.sim: SimulatorProcess = hub.simulator
+    def __init__(self, simulator: SimulatorProcess, settings: dict[str, str], trouble: str) -> None:
+        self.sim, self.settings = simulator, settings
+        self._program = ("-m", "tests.drills.hub_program", trouble) if trouble else (str(ROOT / "app.py"),)
+        self.hub = HubProcess(simulator, settings, [], self._program)
+        self.proxy: TlsProxy | None = None
         self.victims: frozenset[str] = frozenset()
         self.bystanders: frozenset[str] = frozenset()
         self.slots_before: dict[str, dict[str, Any]] = {}
@@ -73,6 +79,8 @@ class Drill:
         self.begun_wall = 0.0
         self.victim_slot_id: str = ""
         self.stopped_seconds = 0.0
+        self.epochs: list[str] = []  # of each hub before the one that runs now
+        self.away: list[tuple[float, float]] = []  # wall-clock times in which a trade may leave unseen by our client
         self.collector: Collector
         self.sampler: Sampler
         self.pulse: Pulse
@@ -134,7 +142,9 @@ class Drill:
         )
 
     def connects(self) -> list[float]:
-        return [at for at in self.sim.control("connections")["connects"] if at >= self.begun_at]
+        """Return when the endpoint was connected to since the fault began (monotonic)."""
+        times = self.proxy.accepted if self.proxy else self.sim.control("connections")["connects"]
+        return [at for at in times if at >= self.begun_at]
 
     # -- actions
 
@@ -152,13 +162,30 @@ class Drill:
             self.hub.process.send_signal(signal.SIGCONT)
         self.stopped_seconds += seconds
 
-    def restart_hub(self) -> None:
-        """End the hub and start another in its place, on the same port and folder."""
-        port = self.hub.port
+    def present(self, certificate: str | None) -> None:
+        """Have the endpoint show this certificate from now on; None: it accepts and says nothing."""
+        assert self.proxy is not None
+        self.proxy.present(Path(self.settings["STATE_DIR"]) / f"{certificate}.pem" if certificate else None)
+
+    def trouble(self, begins: bool) -> None:
+        """Begin or end what is wrong in the hub's own process (``hub_program``)."""
+        self.hub.process.send_signal(signal.SIGUSR1 if begins else signal.SIGUSR2)
+
+    def restart_hub(self, kill: bool = False, seconds_down: float = 0.0) -> None:
+        """End the hub (by SIGTERM or SIGKILL) and start another in its place, on the same port and folder."""
+        port, ended_at = self.hub.port, time.time()
+        self.epochs.append(self.health()["epoch"])
+        connects_before = len(self.sim.control("connections")["connects"])
+        if kill:
+            self.hub.process.kill()
+            self.hub.process.wait(5)
+            time.sleep(seconds_down)
         self.hub.stop()
-        simulator = self.hub.simulator
-        self.hub = HubProcess(None, self.settings, ["--port", str(port)])
-        self.hub.simulator = simulator
+        self.hub = HubProcess(self.sim, self.settings, ["--port", str(port)], self._program)
+        if wait(lambda: len(self.collector.connected_at) > len(self.epochs), START_SECONDS, 0.0) is None:
+            raise RuntimeError("the client did not come back to the hub")
+        back_at = self.sim.control("connections")["connects"][connects_before] - time.monotonic() + time.time()
+        self.away = [(ended_at - UNSENT_SECONDS, ended_at), (back_at, self.collector.connected_at[-1] + UNSENT_SECONDS)]
 
 
 def wait(condition: Callable[[], Any], seconds: float, since: float) -> float | None:
@@ -180,26 +207,34 @@ def _use_rest_once(drill: Drill) -> None:
 
 
 @contextlib.contextmanager
-def staged(seed: int, environment: Mapping[str, str]) -> Iterator[Drill]:
+def staged(seed: int, scenario: Scenario) -> Iterator[Drill]:
     """Start everything, and wait until all is well."""
-    simulator = ["--products", str(PRODUCTS), "--rate", f"{RATE:g}", "--seed", str(seed)]
-    with tempfile.TemporaryDirectory(prefix="drill") as folder, contextlib.ExitStack() as stack:
-        hub = stack.enter_context(running_hub(Path(folder), simulator, [], **environment))
-        assert hub.simulator is not None
+    arguments = ["--products", str(PRODUCTS), "--rate", f"{RATE:g}", "--seed", str(seed)]
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="drill"))
+        simulator = stack.enter_context(launch(arguments))
+        port = int(simulator.ws_url.rsplit(":", 1)[1])
         settings = {
-            "WS_URL": hub.simulator.ws_url, "REST_URL": hub.simulator.rest_url, "WS_DIALECT": "exchange",
-            "STATE_DIR": folder, **environment,
+            "WS_URL": f"ws://{scenario.host}:{port}", "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",
+            "STATE_DIR": folder, "PYTHONPATH": str(ROOT), **scenario.environment,
         }  # fmt: skip
-        drill = Drill(hub, settings)
+        proxy = None
+        if scenario.tls:
+            make_certificates(Path(folder))
+            proxy = TlsProxy(("127.0.0.1", port), Path(folder) / "good.pem")
+            stack.callback(proxy.close)
+            settings |= {"WS_URL": f"wss://localhost:{proxy.port}", "SSL_CERT_FILE": f"{folder}/ca.pem"}
+        drill = Drill(simulator, settings, scenario.trouble)
+        drill.proxy = proxy
         stack.callback(lambda: drill.hub.stop())  # noqa: PLW0108 - a scenario may put another hub in its place
-        hub.wait_until_covered(START_SECONDS)
+        drill.hub.wait_until_covered(START_SECONDS)
         _use_rest_once(drill)
-        drill.collector = Collector(hub.url)
+        drill.collector = Collector(drill.hub.url)
         stack.callback(drill.collector.close)
-        drill.resources_before = Resources.least(hub.process.pid)
+        drill.resources_before = Resources.least(drill.hub.process.pid)
         stale_after = drill.health()["stale_after_ms"] / 1000
-        drill.sampler = stack.enter_context(Sampler(hub.url, hub.simulator, stale_after))
-        drill.pulse = stack.enter_context(Pulse(hub.url))
+        drill.sampler = stack.enter_context(Sampler(drill.hub.url, simulator, stale_after))
+        drill.pulse = stack.enter_context(Pulse(drill.hub.url))
         total = drill.health()["total_products"]
         if wait(lambda: len(drill.collector.live) == total and drill.all_fine(), START_SECONDS, 0.0) is None:
             raise RuntimeError(f"the hub was not well before the fault: {drill.trusts()}")

@@ -27,6 +27,15 @@ def test_books_that_do_not_balance() -> None:
     assert not balance([[1, 9]], [5, 6], [], []).settled()
 
 
+def test_books_over_a_restart() -> None:
+    live = [1, 2, 7, 8]
+    assert balance([[1, 8]], live, [], [], [[3, 5]], {6}) == Balance(0, 0, 3, 0, 0)
+    assert balance([[1, 8]], live, [3], [], [[3, 5]], {6}) == Balance(0, 0, 3, 0, 0)
+    assert balance([[1, 8]], live, [], [[4, 5]], [[3, 5]], {6}) == Balance(0, 2, 1, 0, 0)
+    assert balance([[1, 8]], live, [], [], [[3, 5]]) == Balance(1, 0, 3, 0, 0)
+    assert balance([[1, 8]], live, [], [], [], {6}) == Balance(3, 0, 0, 0, 0)
+
+
 def test_an_old_price_has_to_say_so() -> None:
     assert stale(claim(), written=99.9, proof=99.9) == (0, 0)
     assert stale(claim(), written=94.0, proof=94.0) == (0, 1)

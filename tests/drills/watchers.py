@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import queue
 import threading
 import time
 from collections import defaultdict
-from typing import Any
+from typing import Any, Self
 
 import requests
 import socketio
@@ -17,6 +16,7 @@ from hub.simulator.launch import SimulatorProcess
 from tests.drills.judge import FINE, Claim, Verdict, judge_stale, parse_claims
 
 SAMPLE_SECONDS = 0.1
+PULSE_SECONDS = 0.5
 KEPT_CLAIMS = 60_000
 
 
@@ -43,7 +43,7 @@ class Collector:
         self.live: defaultdict[str, list[int]] = defaultdict(list)
         self.backfilled: defaultdict[str, list[int]] = defaultdict(list)
         self.trust_updates: list[tuple[float, dict[str, Any]]] = []
-        self.connects = 0
+        self.connected_at: list[float] = []  # wall clock
         self.client = socketio.Client(reconnection_delay=0.2, reconnection_delay_max=1)
         self.client.eio.queue = _Patient()
         # this client hands every message to a thread of its own, which shuffles them; we want the order of the wire
@@ -54,7 +54,7 @@ class Collector:
         self.client.connect(url, transports=["websocket"])
 
     def _connected(self) -> None:
-        self.connects += 1
+        self.connected_at.append(time.time())
 
     def _take(self, event: str, data: Any = None) -> None:
         if event == "ticker_update":
@@ -70,25 +70,16 @@ class Collector:
         self.client.shutdown()
 
 
-class Sampler:
-    """Asks for all prices every 100 ms and holds them against the simulator's evidence. A context manager."""
+class Watcher:
+    """Looks at the hub every so often, on a thread of its own, until stopped. A context manager."""
 
-    def __init__(
-        self, url: str, simulator: SimulatorProcess, stale_after: float, every_seconds: float = SAMPLE_SECONDS
-    ) -> None:
-        self.verdict = Verdict()
-        self.claims: defaultdict[str, list[Claim]] = defaultdict(list)
-        self.alarms = 0  # claims that were neither live nor quiet
-        self.not_fine: defaultdict[str, set[str]] = defaultdict(set)  # product → states other than live and quiet
-        self.trust: dict[str, str] = {}
+    def __init__(self, name: str, every_seconds: float) -> None:
         self.problems: list[str] = []
-        self._url, self._simulator, self._stale_after = url, simulator, stale_after
         self._every_seconds = every_seconds
-        self._kept = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def __enter__(self) -> Sampler:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -100,29 +91,50 @@ class Sampler:
         self._stop.set()
         self._thread.join(30)
 
-    def keep_from_now(self) -> None:
-        """Have the next claims kept, however many there were before."""
-        self._kept = 0
+    def look(self, session: requests.Session) -> None:
+        """Look once."""
+        raise NotImplementedError
 
     def _run(self) -> None:
-        with requests.Session() as hub, requests.Session() as simulator:
-            hub.trust_env = simulator.trust_env = False
+        with requests.Session() as session:
+            session.trust_env = False
             next_at = time.monotonic()
             while not self._stop.wait(max(0.0, next_at - time.monotonic())):
                 next_at = max(next_at + self._every_seconds, time.monotonic())
                 try:
-                    self._sample(hub, simulator)
+                    self.look(session)
                 except (requests.RequestException, ValueError, KeyError) as error:
                     if not self._stop.is_set() and len(self.problems) < 3:
                         self.problems.append(f"a sample failed: {error!r}"[:300])
 
-    def _sample(self, hub: requests.Session, simulator: requests.Session) -> None:
+
+class Sampler(Watcher):
+    """Asks for all prices every 100 ms and holds them against the simulator's evidence."""
+
+    def __init__(
+        self, url: str, simulator: SimulatorProcess, stale_after: float, every_seconds: float = SAMPLE_SECONDS
+    ) -> None:
+        super().__init__("sampler", every_seconds)
+        self.verdict = Verdict()
+        self.claims: defaultdict[str, list[Claim]] = defaultdict(list)
+        self.alarms = 0  # claims that were neither live nor quiet
+        self.not_fine: defaultdict[str, set[str]] = defaultdict(set)  # product → states other than live and quiet
+        self.trust: dict[str, str] = {}
+        self._url, self._simulator, self._stale_after = url, simulator, stale_after
+        self._kept = 0
+
+    def keep_from_now(self) -> None:
+        """Have the next claims kept, however many there were before."""
+        self._kept = 0
+
+    def look(self, session: requests.Session) -> None:
+        """Take a sample of every price, between two of the evidence."""
         url = self._simulator.control_url + "/evidence"
-        before = simulator.get(url, timeout=10).json()
+        before = session.get(url, timeout=10).json()
         begun = time.monotonic()
-        answer = hub.get(self._url + "/tickers", timeout=60)
+        answer = session.get(self._url + "/tickers", timeout=60)
         ended, wall = time.monotonic(), time.time()
-        after = simulator.get(url, timeout=10).json()
+        after = session.get(url, timeout=10).json()
         for claim in parse_claims(strict(answer.text), begun, ended, wall):
             product_id = claim.product_id
             written, proof = after["products"].get(product_id), before["proof"].get(product_id)
@@ -136,30 +148,14 @@ class Sampler:
                 self.claims[product_id].append(claim)
 
 
-class Pulse:
-    """Asks for ``/health`` and ``/connections`` twice a second and keeps what was seen. A context manager."""
+class Pulse(Watcher):
+    """Asks for ``/health`` twice a second and keeps what it said."""
 
     def __init__(self, url: str) -> None:
+        super().__init__("pulse", PULSE_SECONDS)
         self.statuses: set[str] = set()
         self._url = url
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
-    def __enter__(self) -> Pulse:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End it."""
-        self._stop.set()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        with requests.Session() as hub:
-            hub.trust_env = False
-            while not self._stop.wait(0.5):
-                with contextlib.suppress(requests.RequestException):
-                    self.statuses.add(strict(hub.get(self._url + "/health", timeout=60).text)["status"])
+    def look(self, session: requests.Session) -> None:
+        """Take the pulse once."""
+        self.statuses.add(strict(session.get(self._url + "/health", timeout=60).text)["status"])

@@ -8,7 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from tests.drills.runner import Result, run
-from tests.drills.scenarios import ALL, Scenario
+from tests.drills.scenario import Scenario
+from tests.drills.scenarios import ALL
 
 QUICK = tuple(one for one in ALL if one.quick)
 TOGETHER = 3  # they mostly wait

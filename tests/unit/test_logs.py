@@ -81,6 +81,18 @@ def test_the_first_passes_then_one_a_second_that_says_how_many(log: logging.Logg
     ]  # fmt: skip
 
 
+def test_tracebacks_have_their_gate_as_well(log: logging.Logger) -> None:
+    warn = Cooldown(log, Clock())
+    for number in range(3):
+        try:
+            raise RuntimeError(f"bug {number}")
+        except RuntimeError:
+            warn.exception("bug", "a listener raised")
+    text = "\n".join(lines(log))
+    assert text.count("ERROR") == text.count("Traceback") == 1
+    assert "bug 0" in text
+
+
 def test_reasons_do_not_hold_each_other_back(log: logging.Logger) -> None:
     warn = Cooldown(log, Clock())
     for reason in ("bad_price", "bad_time", "bad_price"):

@@ -12,7 +12,7 @@ from hub.worker import Worker
 class Steps:
     """Counts its calls, gives what it is told to give; ``after(n)`` waits for the n-th."""
 
-    def __init__(self, *results: float | Exception | None) -> None:
+    def __init__(self, *results: float | BaseException | None) -> None:
         self.results = results
         self.at: list[float] = []
         self._called = threading.Condition()
@@ -22,7 +22,7 @@ class Steps:
             self.at.append(time.monotonic())
             self._called.notify_all()
         result = self.results[min(len(self.at), len(self.results)) - 1]
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             raise result
         return result
 
@@ -105,14 +105,15 @@ def test_a_bug_is_logged_counted_and_the_worker_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "RESTART_SECONDS", 0.01)
-    steps = Steps(RuntimeError("a bug"), RuntimeError("another"), None)
+    steps = Steps(RuntimeError("a bug"), SystemExit("which ends a thread as well"), None)
     worker = Worker("buggy", steps)
     worker.start()
     assert steps.after(3)
     assert worker.failures == 2
     assert worker.stop(5)
     assert "bug in worker=buggy" in caplog.text
-    assert "RuntimeError: another" in caplog.text
+    assert "RuntimeError: a bug" in caplog.text
+    assert "SystemExit: which ends" in caplog.text
 
 
 def test_after_a_bug_it_is_called_again_when_it_was_promised(monkeypatch: pytest.MonkeyPatch) -> None:
