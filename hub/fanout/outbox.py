@@ -12,7 +12,7 @@ from typing import Protocol
 
 from engineio import packet
 
-from hub.fanout.batch import CONFLATED, Batch, Control, Message
+from hub.fanout.batch import CONFLATED, TICK, Batch, Control, Message
 
 RELEASE_PART = 4  # what is held joins the queue when no more than this part of the limit waits
 
@@ -35,8 +35,8 @@ class Outbox:
         self.limit_bytes = limit_bytes
         self.batched = False  # whether released ticks leave as ``ticker_batch``
         self.pending_bytes = 0  # queued, and neither written nor fetched
-        self.conflated_total = 0
-        self.dropped_total = 0
+        self.conflated_total = 0  # ticks that a later one replaced
+        self.dropped_total = 0  # other events
         self._urgent = urgent
         self._entries: deque[Entry] = deque()
         self._head: memoryview | None = None  # what is left of the first entry
@@ -72,7 +72,8 @@ class Outbox:
     def _hold(self, message: Message) -> None:
         if message.event in CONFLATED:
             key = (message.event, message.product)
-            self.conflated_total += self._held.pop(key, None) is not None
+            replaced = self._held.pop(key, None) is not None
+            self.conflated_total += replaced and message.event == TICK
             self._held[key] = message
             return
         self._held[message] = message
@@ -90,8 +91,9 @@ class Outbox:
         self._held_loose = deque(message for message in self._held_loose if message in self._held)
         self._loose_bytes = sum(len(message.frame) for message in self._held_loose)
 
-    def _release(self, now: float) -> None:
-        if not self._held or self.pending_bytes * RELEASE_PART > self.limit_bytes:
+    def release(self, now: float, anyway: bool = False) -> None:
+        """Queue what is held, if little waits before it (or ``anyway``)."""
+        if not self._held or (self.pending_bytes * RELEASE_PART > self.limit_bytes and not anyway):
             return
         messages = list(self._held.values())
         messages.sort(key=lambda message: message.product is None or not self._urgent(message.product))
@@ -119,7 +121,7 @@ class Outbox:
     def head(self, now: float) -> memoryview | None:
         """Return the bytes that are to be written next, None if there are none."""
         if self._head is None:
-            self._release(now)
+            self.release(now)
             if not self._entries:
                 return None
             self._head = memoryview(self._entries[0].frames)
@@ -139,7 +141,7 @@ class Outbox:
     def packets(self, limit: int, now: float) -> list[packet.Packet]:
         """Take at most ``limit`` packets out."""
         while len(self._packets) < limit:
-            self._release(now)
+            self.release(now)
             if not self._entries:
                 break
             entry = self._entries.popleft()
