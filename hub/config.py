@@ -215,7 +215,9 @@ class Settings:
     )  # fmt: skip
     flush_ms: float = _setting(50.0, _number(0.0, 1000.0), "longest time that ticks are gathered into one write")
     client_buffer_bytes: int = _setting(
-        262_144, _integer(65_536, 1_073_741_824), "unsent bytes past which a client gets the latest of each product only"
+        262_144,
+        _integer(65_536, 1_073_741_824),
+        "unsent bytes past which a client gets the latest of each product only",
     )
     max_clients: int = _setting(5_000, _integer(1, 15_000), "Socket.IO clients at a time")
     max_clients_per_ip: int = _setting(0, _integer(0, 15_000), "of one address; 0: no limit (see TRUSTED_PROXIES)")
