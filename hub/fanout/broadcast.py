@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from hub.worker import Worker
 MAX_GATHERED = 10_000  # past it, whoever publishes flushes: nothing is dropped and nothing grows
 MIN_GATHER_SECONDS = 0.003
 GATHER_PER_FLUSH = 2.0  # gathering takes so many times what the flush took: the rest of the hub keeps its turn
+MAX_BATCH_BYTES = 65_536  # what a client that lags may have waiting beyond its limit
 MAX_JOINS = 32  # snapshots a flush: a herd that comes back after a restart is let in by and by
 log = logging.getLogger(__name__)
 
@@ -57,16 +58,27 @@ class Client(Protocol):
         """End the client at once. Idempotent."""
 
 
+class _Joiner:
+    """A client that waits for its snapshot, and what that will not show: alerts, backfills."""
+
+    __slots__ = ("choice", "client", "missed")
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.choice = EVERYTHING
+        self.missed: list[Message] = []
+
+
 class _Chooser:
     """A client that asked for something, and what is held back until its pace allows it."""
 
     __slots__ = ("choice", "client", "due_at", "held")
 
-    def __init__(self, client: Client, choice: Choice) -> None:
+    def __init__(self, client: Client, choice: Choice, due_at: float = 0.0) -> None:
         self.client = client
         self.choice = choice
         self.held: dict[object, Message] = {}
-        self.due_at = 0.0
+        self.due_at = due_at
 
 
 class Fanout:
@@ -83,8 +95,7 @@ class Fanout:
         self._flush_seconds = flush_seconds
         self._mode = mode
         self._snapshot = snapshot
-        # those that wait for their snapshot, and what it will not show: alerts, backfills
-        self._joining: dict[str, tuple[Client, list[Message]]] = {}
+        self._joining: dict[str, _Joiner] = {}
         self._plain: dict[str, Client] = {}  # those that get everything
         self._choosers: dict[str, _Chooser] = {}
         self._gathered: list[Message] = []
@@ -95,6 +106,7 @@ class Fanout:
         """Send what is gathered and end the worker. Idempotent."""
         self.worker.stop(timeout_seconds)
         self.flush()
+        self._release(time.monotonic(), all_of_it=True)
 
     # -- clients --------------------------------------------------------------------------------------
 
@@ -105,7 +117,7 @@ class Fanout:
 
     def add(self, client_id: str, client: Client) -> None:
         """Have a new client sent the snapshot soon, then everything; of what is published until then, all but ticks."""
-        self._joining[client_id] = (client, [])
+        self._joining[client_id] = _Joiner(client)
         self.worker.wake()
 
     def has(self, client_id: str) -> bool:
@@ -120,27 +132,37 @@ class Fanout:
 
     def choice_of(self, client_id: str) -> Choice:
         """Return what a client asked for."""
-        chooser = self._choosers.get(client_id)
-        return chooser.choice if chooser is not None else EVERYTHING
+        found = self._choosers.get(client_id) or self._joining.get(client_id)
+        return found.choice if found is not None else EVERYTHING
 
     def choose(self, client_id: str, choice: Choice) -> bool:
         """Give a client what it asks for from now on; False if it is not there (any more)."""
         self.flush()  # what was published before is sent as it was asked for before
-        while client_id in self._joining:
-            self._join()
-        chooser = self._choosers.pop(client_id, None)
-        client = chooser.client if chooser is not None else self._plain.pop(client_id, None)
+        if (joiner := self._joining.get(client_id)) is not None:
+            joiner.choice = choice
+            joiner.client.choose(choice)
+            return True
+        before = self._choosers.pop(client_id, None)
+        client = before.client if before is not None else self._plain.pop(client_id, None)
         if client is None:
             return False
+        client.choose(choice)
+        self._settle(client_id, client, choice, 0.0 if before is None else before.due_at)
+        held = {} if before is None else {
+            key: item for key, item in before.held.items() if choice.wants(item.product)
+        }  # fmt: skip
+        if choice.max_hz is not None:
+            self._choosers[client_id].held = held
+            self.worker.wake()
+        elif held:
+            self._give(client_id, client, Batch(held.values(), choice.batch), time.monotonic())
+        return True
+
+    def _settle(self, client_id: str, client: Client, choice: Choice, due_at: float) -> None:
         if choice == EVERYTHING:
             self._plain[client_id] = client
         else:
-            fresh = self._choosers[client_id] = _Chooser(client, choice)
-            if chooser is not None:
-                fresh.due_at = chooser.due_at
-                fresh.held = {key: item for key, item in chooser.held.items() if choice.wants(item.product)}
-        client.choose(choice)
-        return True
+            self._choosers[client_id] = _Chooser(client, choice, due_at)
 
     # -- events ---------------------------------------------------------------------------------------
 
@@ -162,15 +184,12 @@ class Fanout:
             mark = f',"sent_at":{int(time.time() * 1000)}'
             for message in messages:
                 message.stamp(mark)
-            if self._mode is Mode.BASIC:
-                for message in messages:
-                    self._offer((message,))
-            else:
-                self._offer(messages)
+            for part in _parts(messages, 0 if self._mode is Mode.BASIC else MAX_BATCH_BYTES):
+                self._offer(part)
             self.latency.written(messages, time.monotonic())
             if self._joining and (loose := [item for item in messages if item.event not in CONFLATED]):
-                for _, missed in self._joining.values():
-                    missed.extend(loose)
+                for joiner in self._joining.values():
+                    joiner.missed += loose
 
     def _offer(self, messages: Iterable[Message]) -> None:
         now = time.monotonic()
@@ -192,22 +211,28 @@ class Fanout:
                 self._give(client_id, chooser.client, batch, now)
 
     def _give(self, client_id: str, client: Client, batch: Batch, now: float) -> None:
+        self._tell(client_id, client, client.offer, batch, now)
+
+    def _tell(
+        self, client_id: str, client: Client, tell: Callable[[Batch, float], bool], batch: Batch, now: float
+    ) -> bool:
         try:
-            if client.offer(batch, now):
-                return
+            if tell(batch, now):
+                return True
             self.remove(client_id)
         except Exception:
             log.exception("bug in a client's queue; it is given up")
             self.remove(client_id)
             client.cut(CutReason.BUG)
+        return False
 
-    def _release(self, now: float) -> float | None:
+    def _release(self, now: float, all_of_it: bool = False) -> float | None:
         """Send what a client's pace held back and allows now; return the seconds until the next may go."""
         waits = []
         for client_id, chooser in list(self._choosers.items()):
             if chooser.choice.max_hz is None or not chooser.held:
                 continue
-            if chooser.due_at <= now:
+            if all_of_it or chooser.due_at <= now:
                 batch = Batch(chooser.held.values(), chooser.choice.batch)
                 chooser.held = {}
                 chooser.due_at = now + 1 / chooser.choice.max_hz
@@ -224,9 +249,14 @@ class Fanout:
         for message in snapshot.messages:
             message.stamp(mark)
         for client_id in list(self._joining)[:MAX_JOINS]:
-            client, missed = self._joining.pop(client_id)
-            if client.welcome(snapshot, now):
-                self._plain[client_id] = client
+            joiner = self._joining.pop(client_id)
+            client, choice, first, missed = joiner.client, joiner.choice, snapshot, joiner.missed
+            if choice.names is not None or choice.batch:
+                wanted = (item for item in snapshot.messages if choice.wants(item.product))
+                first = Batch(wanted, choice.batch)
+                missed = [item for item in missed if choice.wants(item.product)]
+            if self._tell(client_id, client, client.welcome, first, now):
+                self._settle(client_id, client, choice, now + 1 / choice.max_hz if choice.max_hz else now)
                 if missed:
                     self._give(client_id, client, Batch(missed), now)
 
@@ -242,6 +272,19 @@ class Fanout:
         elif self._joining:
             self.worker.wait(MIN_GATHER_SECONDS)
         return 0.0 if self._joining or self._gathered else due
+
+
+def _parts(messages: list[Message], max_bytes: int) -> Iterator[list[Message]]:
+    """Cut messages into parts of at most so many bytes, or one message."""
+    part: list[Message] = []
+    held_bytes = 0
+    for message in messages:
+        held_bytes += len(message.payload)
+        if part and held_bytes > max_bytes:
+            yield part
+            part, held_bytes = [], len(message.payload)
+        part.append(message)
+    yield part
 
 
 def _hold(held: dict[object, Message], messages: Iterable[Message]) -> None:

@@ -38,6 +38,8 @@ from hub.wire import close_frame
 MAX_POLLING_PACKETS = payload.Payload.max_decode_packets
 MAX_FRAGMENTS = 1_000  # of one message
 PAUSE_SECONDS = 30.0  # for which the hub itself may stand still: the client's pong then waits unread, and is no silence
+UNSENT_BYTES = 65_536  # in the kernel, beyond what the client has room for: more is old prices, less is more wake-ups
+ANSWERS_PART = 4  # limits that answers and pongs to a client may fill: it asks and does not read
 STUCK_SECONDS = 8.0  # without room in a socket's buffers
 CLOSE_NORMAL, CLOSE_SERVICE_RESTART = 1000, 1012
 SLICE_SECONDS = 0.005  # of writing to one client, before others have their turn
@@ -51,8 +53,18 @@ class _EngineSocket:
 
     socket = None  # or the base class sets a timeout that a pause of the hub's uses up
 
-    def __init__(self, ws: Any) -> None:
+    def __init__(self, ws: Any, ended: Callable[[], None]) -> None:
         self._ws = ws
+        self._ended = ended
+
+    def wait(self) -> Any:
+        data = None
+        try:
+            data = self._ws.wait()
+        finally:
+            if data is None:
+                self._ended()
+        return data
 
     def close(self) -> None:
         green.close_websocket(self._ws, CLOSE_NORMAL)
@@ -79,6 +91,7 @@ class ClientSocket(socket.Socket):
         self.budget = Budget(server.limits.events_per_second, time.monotonic())
         self._ws: Any = None
         self._writable = False  # whether the WebSocket may be written to: not before an upgrade is through
+        self._writing = False  # whether the WebSocket's writer runs
         self._waiting = False  # whether somebody waits on engineio's queue for the outbox
 
     @property
@@ -128,6 +141,9 @@ class ClientSocket(socket.Socket):
     def write(self, entry: Control | Frames) -> None:
         """Put an entry in line, and write what can be written without waiting."""
         self.outbox.put(entry)
+        if self.outbox.pending_bytes > ANSWERS_PART * self.outbox.limit_bytes:
+            self.cut(CutReason.NOT_READING)
+            return
         if self._writable:
             try:
                 self._write_some()
@@ -136,7 +152,7 @@ class ClientSocket(socket.Socket):
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiting and self.outbox.pending_bytes:
+        if self._waiting and (self.outbox.pending_bytes or self.outbox.lagging):
             self._waiting = False
             self.queue.put(_WAKE)
 
@@ -155,12 +171,20 @@ class ClientSocket(socket.Socket):
         return False
 
     def poll(self) -> list[Any]:
-        """Wait for what is next: for a WebSocket until its end, for polling at most 16 packets."""
+        """Wait for what is next: for a WebSocket until its end, for polling at most 16 packets.
+
+        Raises ``EngineIOError``, which ends the session, where another poll waits already: it would get what this one
+        wakes up for.
+        """
         if self.upgraded:
             self._write_until_closed()
             return []
+        if self._waiting:
+            raise exceptions.EngineIOError("another poll is waiting")
         empty = self.server.get_queue_empty_exception()
         while True:
+            if self.upgrading or self.upgraded:
+                return [packet.Packet(packet.NOOP)]
             if packets := self.outbox.packets(MAX_POLLING_PACKETS, time.monotonic()):
                 return packets
             self._waiting = True
@@ -177,11 +201,11 @@ class ClientSocket(socket.Socket):
 
     def _write_until_closed(self) -> None:
         """Be the client's writer: of what could not be written at once."""
-        if self._ws is None:  # it ended before this thread began
+        if self._ws is None or self.closed:  # it ended before this thread began
             return
         self.outbox.upgraded()
         green.own_writer(self._ws, lambda frames: self.write(Frames(frames)))
-        self._writable = True
+        self._writable = self._writing = True
         try:
             while True:
                 while self._writable and self._write_some():
@@ -202,12 +226,19 @@ class ClientSocket(socket.Socket):
                     self.outbox.put(Control(entry))
         except OSError as error:
             log.debug("client=%s is gone: %s", self.sid, error)
+        finally:
+            self._writing = self._waiting = False
+
+    def _stop_writing(self) -> None:
+        """Note that the WebSocket was read to its end: whoever went away gets nothing more, however slowly it reads."""
+        self._writable = False
 
     # -- the end --------------------------------------------------------------------------------------
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:  # noqa: ARG002
         """Close the session; never wait for what is queued to be read, which a hostile client puts off for ever."""
         super().close(wait=False, abort=abort, reason=reason)
+        self.server.sockets.pop(self.sid, None)  # it counts against the limits no more, and what it sends is refused
 
     def cut(self, reason: CutReason) -> None:
         """End the client at once: count and log why, tell it if it reads, wake whoever waits on its socket."""
@@ -228,9 +259,10 @@ class ClientSocket(socket.Socket):
 
         Engine.IO's own CLOSE would make some clients stop for good.
         """
-        if self._ws is None:
+        if not self._writable:
             self.queue.put(packet.Packet(packet.NOOP))  # ends a waiting poll
             return
+        self.outbox.release(time.monotonic(), anyway=True)  # nothing may follow the close frame
         self.write(Frames(close_frame(CLOSE_SERVICE_RESTART)))
         give_up_at = time.monotonic() + timeout_seconds
         while self.outbox.pending_bytes and time.monotonic() < give_up_at:
@@ -243,6 +275,17 @@ class ClientSocket(socket.Socket):
 
     # -- what the client sends ------------------------------------------------------------------------
 
+    def receive(self, pkt: packet.Packet) -> None:
+        """Take a packet in, if the client's budget has room for it."""
+        if self._allow():
+            super().receive(pkt)
+
+    def _allow(self) -> bool:
+        if self.budget.spend(time.monotonic()):
+            return True
+        self.cut(CutReason.TOO_MANY_EVENTS)
+        return False
+
     def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Take a polling client's packets in; raises ``EngineIOError``, which ends the session, for what is none."""
         try:
@@ -254,25 +297,36 @@ class ClientSocket(socket.Socket):
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
             return self.server._bad_request("WebSocket version 13 is needed")
+        if self._ws is not None or self.upgrading:
+            return self.server._bad_request("An upgrade is under way")
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
         environ["wsgi.errors"] = _ToDebugLog
         return super()._upgrade_websocket(environ, start_response)
 
     def _websocket_handler(self, ws: Any) -> Any:
+        if self._ws is not None or self.closed:  # another one was faster, or the client ended meanwhile
+            return []
         self._ws = ws
-        green.cap_messages(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS)
+        green.tune(ws, UNSENT_BYTES)
+        green.cap_messages(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS, self._allow)
         ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout + PAUSE_SECONDS)
         try:
-            return super()._websocket_handler(_EngineSocket(ws))
+            return super()._websocket_handler(_EngineSocket(ws, self._stop_writing))
+        except OSError as error:  # while it upgraded: a probe that never came
+            log.debug("client=%s lost a WebSocket: %s", self.sid, error)
+            return []
         except Exception as error:  # noqa: BLE001 - the decoder raises whatever the bytes lead it to
             if not self.closed:
                 self.server.refuse_packet(self.sid, error)
             return []
         finally:
-            self._ws = None
             self._writable = self.upgrading = False
             if self.upgraded:  # a failed attempt leaves the client polling
                 self.close(abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+                green.cut(ws)
+                while self._writing:  # the descriptor is closed after this: nobody may wait on it then
+                    self.server.sleep(0)
+            self._ws = None
 
 
 class HubEngine(engineio.Server):
@@ -298,10 +352,6 @@ class HubEngine(engineio.Server):
         """Handle a client's message here and now; one that can't be understood ends its sender, and nothing else."""
         if event != "message":
             return super()._trigger_event(event, *args, **options)
-        client = self.sockets.get(args[0])
-        if client is not None and not client.budget.spend(time.monotonic()):
-            client.cut(CutReason.TOO_MANY_EVENTS)
-            return None
         try:
             self.handlers[event](*args)
         except Exception as error:  # noqa: BLE001 - the decoder raises whatever the bytes lead it to
@@ -310,11 +360,13 @@ class HubEngine(engineio.Server):
 
     def _refusal(self, address: str) -> str | None:
         """Return why no more clients are let in from an address, None if one is."""
-        limits, present = self.limits, [client for client in self.sockets.values() if not client.closed]
+        limits, present = self.limits, self.sockets
         if len(present) >= limits.clients:
             return "too_many_clients"
-        if limits.clients_per_ip and sum(client.address == address for client in present) >= limits.clients_per_ip:
-            return "too_many_clients_of_ip"
+        if limits.clients_per_ip:
+            same = sum(client.address == address for client in present.values())
+            if same >= limits.clients_per_ip:
+                return "too_many_clients_of_ip"
         return None
 
     def _handle_connect(
@@ -343,7 +395,7 @@ class HubEngine(engineio.Server):
         client.send(packet.Packet(packet.OPEN, hello))
         accepted = self._trigger_event("connect", sid, environ, run_async=False)
         if accepted is not None and accepted is not True:
-            del self.sockets[sid]
+            self.sockets.pop(sid, None)
             return self._unauthorized(accepted or None)
         client.schedule_ping()
         if transport == "websocket":

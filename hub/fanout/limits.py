@@ -56,4 +56,6 @@ def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
         found = ipaddress.ip_address(address)
     except ValueError:
         return False
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:  # as a socket for both shows it
+        found = found.ipv4_mapped
     return any(found in network for network in trusted)

@@ -91,8 +91,9 @@ class Outbox:
         self._held_loose = deque(message for message in self._held_loose if message in self._held)
         self._loose_bytes = sum(len(message.frame) for message in self._held_loose)
 
-    def _release(self, now: float) -> None:
-        if not self._held or self.pending_bytes * RELEASE_PART > self.limit_bytes:
+    def release(self, now: float, anyway: bool = False) -> None:
+        """Queue what is held, if little waits before it (or ``anyway``)."""
+        if not self._held or (self.pending_bytes * RELEASE_PART > self.limit_bytes and not anyway):
             return
         messages = list(self._held.values())
         messages.sort(key=lambda message: message.product is None or not self._urgent(message.product))
@@ -120,7 +121,7 @@ class Outbox:
     def head(self, now: float) -> memoryview | None:
         """Return the bytes that are to be written next, None if there are none."""
         if self._head is None:
-            self._release(now)
+            self.release(now)
             if not self._entries:
                 return None
             self._head = memoryview(self._entries[0].frames)
@@ -140,7 +141,7 @@ class Outbox:
     def packets(self, limit: int, now: float) -> list[packet.Packet]:
         """Take at most ``limit`` packets out."""
         while len(self._packets) < limit:
-            self._release(now)
+            self.release(now)
             if not self._entries:
                 break
             entry = self._entries.popleft()

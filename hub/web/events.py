@@ -99,7 +99,9 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
 
     @socketio.on("subscribe")
     def subscribe(*data: Any) -> dict[str, Any]:
-        return choose(lambda old: subscribed(old, _one(data), hub.book.knows))
+        # before there is a product list, nobody can say what is unknown: clients come back as soon as the hub does
+        known = hub.book.knows if hub.book.products else lambda _: True
+        return choose(lambda old: subscribed(old, _one(data), known))
 
     @socketio.on("unsubscribe")
     def unsubscribe(*data: Any) -> dict[str, Any]:
