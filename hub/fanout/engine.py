@@ -91,6 +91,7 @@ class ClientSocket(socket.Socket):
         self.budget = Budget(server.limits.events_per_second, time.monotonic())
         self._ws: Any = None
         self._writable = False  # whether the WebSocket may be written to: not before an upgrade is through
+        self._wrote_at = 0.0  # when the WebSocket last took something that had to wait
         self._writing = False  # whether the WebSocket's writer runs
         self._waiting = False  # whether somebody waits on engineio's queue for the outbox
 
@@ -166,6 +167,7 @@ class ClientSocket(socket.Socket):
             if not sent:
                 return True
             outbox.wrote(sent)
+            self._wrote_at = now
             if now > until:
                 return bool(outbox.pending_bytes)
         return False
@@ -210,8 +212,11 @@ class ClientSocket(socket.Socket):
             while True:
                 while self._writable and self._write_some():
                     if not green.wait_writable(self._ws, STUCK_SECONDS):
-                        self.cut(CutReason.NOT_READING)
-                        return
+                        again_at = time.monotonic()  # the hub itself may have stood still: is there room by now?
+                        self._write_some()
+                        if self._wrote_at < again_at:
+                            self.cut(CutReason.NOT_READING)
+                            return
                     self.server.sleep(0)
                 if self.closed:
                     return
