@@ -20,6 +20,7 @@ MAX_JUMP = 10_000_000  # trade ids; weeks of the busiest product: a larger step 
 MAX_STEP = 20_000  # trade ids that one heartbeat alone may be ahead
 AGREEING_BEATS = 2
 DENIED_SECONDS = 5.0
+LATE_SECONDS = 0.5  # from arrival to reading: the hub stood still, or is slower than its feed
 HISTORY = 20  # changes of trust that are remembered of a product
 
 
@@ -137,9 +138,12 @@ class Book:
     # -- what comes in --------------------------------------------------------------------------------
 
     def apply(
-        self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float
+        self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float,
+        now: float | None = None,
     ) -> Taken | None:  # fmt: skip
-        """Take a ticker in; return where it stands and how it came.
+        """Take a ticker in, that arrived at ``monotonic``; return where it stands and how it came.
+
+        Its trust is judged at ``now``, which is later where it waited to be read.
 
         None for one that is not believed: its product is not watched, or its trade id is absurdly far ahead. Only a
         new one changes the book; the quote of a late one is returned for those who want history.
@@ -176,8 +180,9 @@ class Book:
                     entry.verified_at, entry.doubted = monotonic, False
                 elif trade_id >= entry.named_id:  # what proves it is the heartbeat that named it
                     entry.verified_at = max(entry.verified_at or 0.0, entry.beat_at)
-                if not fetched and entry.trust is not Trust.LIVE:
-                    change = self._judge(entry, ticker.product_id, monotonic, wall)
+                now = monotonic if now is None else now
+                if not fetched and (entry.trust is not Trust.LIVE or now - monotonic > LATE_SECONDS):
+                    change = self._judge(entry, ticker.product_id, now, wall)
             return Taken(order, quote, entry.trust, jumped, first, change)
 
     def beat(self, heartbeat: Heartbeat, monotonic: float) -> None:

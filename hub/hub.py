@@ -131,20 +131,20 @@ class PriceHub:
 
     # -- the way of a price ---------------------------------------------------------------------------
 
-    def _on_event(self, connection_id: str, event: Event, wall: float, monotonic: float) -> None:
+    def _on_event(self, connection_id: str, event: Event, wall: float, monotonic: float, now: float) -> None:
         if type(event) is Ticker:
-            self._on_ticker(event, Source.WS, connection_id, wall, monotonic)
+            self._on_ticker(event, Source.WS, connection_id, wall, monotonic, now)
         elif type(event) is Heartbeat:
             self.book.beat(event, monotonic)
 
     def _on_ticker(
-        self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float
+        self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float, now: float
     ) -> None:  # fmt: skip
         if ticker.simulated:
             self._simulated = True
         elif self.settings.simulate or (source is Source.BACKFILL and self._rest.simulated):
             ticker = ticker._replace(simulated=True)
-        taken = self.book.apply(ticker, source, connection_id, wall, monotonic)
+        taken = self.book.apply(ticker, source, connection_id, wall, monotonic, now)
         if taken is None:
             self.counters["unexpected"] += 1
             return
@@ -202,7 +202,8 @@ class PriceHub:
 
     def _on_fetched(self, trades: list[Ticker]) -> None:
         for trade in trades:
-            self._on_ticker(trade, Source.BACKFILL, None, time.time(), time.monotonic())
+            now = time.monotonic()
+            self._on_ticker(trade, Source.BACKFILL, None, time.time(), now, now)
 
     def _on_lost(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
         self.counters[f"lost_{cause}"] += 1

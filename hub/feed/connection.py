@@ -53,12 +53,13 @@ _warn = Cooldown(log)
 class Callbacks(NamedTuple):
     """Whom a connection tells, from its own thread.
 
-    ``event(connection_id, event, wall, monotonic)``: seconds of reading, and of arrival. ``lost(connection_id,
+    ``event(connection_id, event, wall, arrived, now)``: when it was read by the wall clock, when it arrived and when it
+    was read by the monotonic one. ``lost(connection_id,
     product_ids, cause)`` when a socket that was open is gone; ``delivering(connection_id)`` when the next one has
     brought its first data; ``left_out(product_ids)`` when an acknowledgement lacks them and they are asked for again.
     """
 
-    event: Callable[[str, Event, float, float], None]
+    event: Callable[[str, Event, float, float, float], None]
     lost: Callable[[str, tuple[str, ...], str], None]
     delivering: Callable[[str], None]
     left_out: Callable[[list[str]], None]
@@ -332,8 +333,8 @@ class Connection:
 
     def _pass_on(self, event: Ticker | Heartbeat, wall: float, now: float) -> None:
         self._last_frame_at = now
-        arrived = self._arrival.stamp(event.time, wall, now, self._waited_until)
-        self._callbacks.event(self.id, event, wall, arrived)
+        arrived = self._arrival.stamp(event.time, wall, now, self._waited_until, type(event) is Heartbeat)
+        self._callbacks.event(self.id, event, wall, arrived, now)
         if not self._heard:
             self._heard = True
             self._callbacks.delivering(self.id)

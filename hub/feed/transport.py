@@ -8,6 +8,7 @@ length is checked before anything of it is kept.
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import time
@@ -42,13 +43,16 @@ class _BufferedSocket:
         self._data = b""
         self._at = 0
         self.waited_until = time.monotonic()
+        self._poll = None if green.is_patched() else _poll_of(sock)
 
     def _fill(self) -> None:
         before = time.monotonic()
+        # a native thread may also wait for its turn, while the data is there
+        waits = self._poll is None or not self._poll.poll(0)
         self._data = self._sock.recv(READ_BYTES)
         self._at = 0
         after = time.monotonic()
-        if after - before > 0.0005:
+        if waits and after - before > 0.0005:
             self.waited_until = after
 
     def text_frame(self, limit: int) -> bytes | None:
@@ -81,6 +85,12 @@ class _BufferedSocket:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+
+def _poll_of(sock: socket.socket) -> select.poll:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return poll
 
 
 class _CappedFrame(frame_buffer):

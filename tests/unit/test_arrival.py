@@ -82,3 +82,36 @@ def test_a_long_backlog_is_not_given_up_while_it_shrinks(arrival: Arrival) -> No
     for step in range(200):
         at, sent = 69.5 + step * 0.1, 9.5 + step * 0.35
         assert stamp(arrival, text(sent - 0.05), WALL + at, 100.0 + at) == pytest.approx(100.0 + sent, abs=0.11)
+
+
+def test_a_last_ticker_sent_again_is_no_sample_of_what_is_usual() -> None:
+    arrival = Arrival()
+    assert arrival.stamp(text(-3_600.0), WALL, 100.0, 100.0, False) == 100.0
+    assert arrival.stamp(text(0.15), WALL + 0.2, 100.2, 100.2) == 100.2  # a heartbeat
+    # busy from then on, and falling behind by half of the time
+    for step in range(10, 100):
+        at, sent = step * 0.1, step * 0.05
+        assert arrival.stamp(text(sent - 0.05), WALL + at, 100.0 + at, 100.2, False) == pytest.approx(
+            max(100.2, 100.0 + sent), abs=0.11
+        )
+
+
+@pytest.mark.parametrize("step_seconds", [3_600.0, -3_600.0])
+def test_a_wall_clock_that_is_set_ages_nothing_for_long(arrival: Arrival, step_seconds: float) -> None:
+    wall = WALL + step_seconds
+    ages = []
+    for step in range(1, 600):  # busy for 0.35 s of every 2 s
+        at = 9.5 + step * 0.05
+        waited_until = 100.0 + at - (at % 2.0) if at % 2.0 < 0.4 else 100.0 + at
+        ages.append(100.0 + at - arrival.stamp(text(at - 0.05), wall + at, 100.0 + at, waited_until))
+    assert max(ages) < 0.5
+    assert max(ages[200:]) == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_wall_clock_that_is_set_is_given_up_by_a_reader_that_never_waits(arrival: Arrival) -> None:
+    ages = []
+    for step in range(1, 400):
+        at = 9.5 + step * 0.05
+        ages.append(100.0 + at - arrival.stamp(text(at - 0.05), WALL + 3_600.0 + at, 100.0 + at, 109.5))
+    assert max(ages) < 6.0
+    assert ages[-1] == 0.0

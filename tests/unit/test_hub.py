@@ -37,9 +37,9 @@ class Bench:
         for event in EVENTS:
             self.hub.on(event, lambda payload, event=event: self.sent.append((event, payload)))
 
-    def tick(self, *trade_ids: int, product_id: str = "BTC-USD", at: float = 100.0) -> None:
+    def tick(self, *trade_ids: int, product_id: str = "BTC-USD", at: float = 100.0, now: float = 0.0) -> None:
         for trade_id in trade_ids:
-            self.hub._on_event("conn_000", Ticker(product_id, f"{trade_id}.5", trade_id, TIME), 1_000.0, at)
+            self.hub._on_event("conn_000", Ticker(product_id, f"{trade_id}.5", trade_id, TIME), 1_000.0, at, now or at)
 
     def fetch(self, *trade_ids: int) -> None:
         self.hub._on_fetched([Ticker("BTC-USD", f"{trade_id}.5", trade_id, TIME) for trade_id in trade_ids])
@@ -100,7 +100,7 @@ def test_every_trade_leaves_once_or_is_open(bench: Bench) -> None:
 
 def test_a_fetched_trade_that_is_ahead_leaves_as_a_backfill_and_is_the_price(bench: Bench) -> None:
     bench.tick(7)
-    bench.hub._on_event("conn_000", Heartbeat("BTC-USD", 8, 1, TIME), 1_001.0, 101.0)
+    bench.hub._on_event("conn_000", Heartbeat("BTC-USD", 8, 1, TIME), 1_001.0, 101.0, 101.0)
     bench.fetch(8)
     assert bench.ids("ticker_update") == [7]
     assert bench.ids("trade_backfill") == [8]
@@ -277,3 +277,15 @@ def test_a_payload_of_the_book_has_its_ages(bench: Bench) -> None:
     assert quote is not None
     body = json.loads(bench.hub.payload(quote, 101.5))
     assert (body["age_ms"], body["verified_ms"], body["quote_age_ms"]) == (1_500, 1_500, 1_500)
+
+
+def test_what_waited_to_be_read_is_judged_when_it_leaves(bench: Bench) -> None:
+    bench.tick(7)
+    for trade_id in range(8, 12):  # read 25 s after they arrived, with no review in between
+        bench.tick(trade_id, at=100.0 + trade_id, now=125.0 + trade_id)
+    ticks = [body["trust"] for name, body in bench.sent if name == "ticker_update"]
+    assert ticks == ["live", "stale", "stale", "stale", "stale"]
+    bench.hub.watch.tell(bench.hub.book.review(136.5, 1_036.5))
+    assert [body["trust"] for name, body in bench.sent if name == "trust_update"] == ["live", "stale"]  # no flapping
+    bench.tick(12, at=137.0)
+    assert [body["trust"] for name, body in bench.sent if name == "trust_update"] == ["live", "stale", "live"]

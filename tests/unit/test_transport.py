@@ -1,5 +1,6 @@
 """Frames out of a stream that comes in any pieces: the short way and the library's give the same."""
 
+import os
 import struct
 
 import pytest
@@ -10,11 +11,18 @@ from hub.feed.transport import TransportError, _BufferedSocket, _CappedFrame
 from hub.wire import binary_frame, text_frame
 
 
+READABLE = os.open(os.devnull, os.O_RDONLY)
+
+
 class Pieces:
     """A socket that gives these pieces, one a read, then its end."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = [piece for piece in pieces if piece]
+
+    @staticmethod
+    def fileno() -> int:
+        return READABLE
 
     def recv(self, size: int) -> bytes:
         if not self._pieces:
