@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hub.feed.transport import TransportError, _BufferedSocket, _CappedFrame
 from hub.wire import binary_frame, text_frame
 
-
 READABLE = os.open(os.devnull, os.O_RDONLY)
 
 
