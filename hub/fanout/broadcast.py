@@ -136,7 +136,10 @@ class Fanout:
         return found.choice if found is not None else EVERYTHING
 
     def choose(self, client_id: str, choice: Choice) -> bool:
-        """Give a client what it asks for from now on; False if it is not there (any more)."""
+        """Give a client what it asks for from now on; False if it is not there (any more).
+
+        Of the products that it did not get before it is sent the current ticker.
+        """
         self.flush()  # what was published before is sent as it was asked for before
         if (joiner := self._joining.get(client_id)) is not None:
             joiner.choice = choice
@@ -156,6 +159,9 @@ class Fanout:
             self.worker.wake()
         elif held:
             self._give(client_id, client, Batch(held.values(), choice.batch), time.monotonic())
+        old = EVERYTHING if before is None else before.choice
+        if fresh := [item for item in self._current() if choice.wants(item.product) and not old.wants(item.product)]:
+            self._give(client_id, client, Batch(fresh, choice.batch), time.monotonic())
         return True
 
     def _settle(self, client_id: str, client: Client, choice: Choice, due_at: float) -> None:
@@ -241,13 +247,19 @@ class Fanout:
                 waits.append(chooser.due_at - now)
         return min(waits, default=None)
 
+    def _current(self) -> list[Message]:
+        """Return the current ticker of every product."""
+        now = time.monotonic()
+        messages = [Message(event, payload, product, now) for event, payload, product in self._snapshot()]
+        mark = f',"sent_at":{int(time.time() * 1000)}'
+        for message in messages:
+            message.stamp(mark)
+        return messages
+
     def _join(self) -> None:
         """Let clients in: the snapshot is taken after a flush, with nothing between."""
         now = time.monotonic()
-        snapshot = Batch(Message(event, payload, product, now) for event, payload, product in self._snapshot())
-        mark = f',"sent_at":{int(time.time() * 1000)}'
-        for message in snapshot.messages:
-            message.stamp(mark)
+        snapshot = Batch(self._current())
         for client_id in list(self._joining)[:MAX_JOINS]:
             joiner = self._joining.pop(client_id)
             client, choice, first, missed = joiner.client, joiner.choice, snapshot, joiner.missed

@@ -303,7 +303,7 @@ def test_each_client_is_told_everything_since_its_snapshot_exactly_once(steps: l
             bench.fanout.add(str(index), waiting[str(index)][0])
         elif step == "choose":  # back and forth within one turn changes nothing
             for name in present:
-                assert bench.fanout.choose(name, BTC)
+                assert bench.fanout.choose(name, Choice(frozenset({"*-*"})))
                 assert bench.fanout.choose(name, EVERYTHING)
         elif present:
             bench.fanout.flush()
@@ -317,6 +317,18 @@ def test_each_client_is_told_everything_since_its_snapshot_exactly_once(steps: l
 
 
 # -- those that choose ---------------------------------------------------------------------------------
+
+
+def test_what_was_not_wanted_before_is_sent_as_it_stands() -> None:
+    bench = Bench()
+    bench.tick("BTC-USD"), bench.tick("ETH-USD")
+    chooser = bench.join("chooser")
+    assert bench.fanout.choose("chooser", BTC)
+    bench.tick("ETH-USD"), bench.tick("BTC-USD")
+    assert bench.fanout.choose("chooser", EVERYTHING)
+    bench.tick("ETH-USD")
+    bench.step()
+    assert chooser.numbers() == [1, 2, 4, 3, 5]
 
 
 def test_a_chooser_gets_its_products_and_what_concerns_none() -> None:

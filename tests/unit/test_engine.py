@@ -19,7 +19,8 @@ from engineio.async_drivers import threading as _driver  # noqa: F401 - what "th
 from hub.fanout.batch import TICK, Batch, Control, Message
 from hub.fanout.broadcast import CutReason, Fanout
 from hub.fanout.choice import Choice
-from hub.fanout.engine import ANSWERS_PART, MAX_POLLING_PACKETS, ClientSocket, HubEngine
+from hub.fanout.client import ANSWERS_PART, MAX_POLLING_PACKETS, ClientSocket
+from hub.fanout.engine import HubEngine
 from hub.fanout.limits import Limits
 from hub.wire import close_frame, text_frame
 from tests.conftest import eventually

@@ -104,10 +104,11 @@ ALLOWED = {
     "hub.fanout.latency": set(),
     "hub.fanout.broadcast": {"hub.fanout.batch", "hub.fanout.choice", "hub.fanout.latency", "hub.worker"},
     "hub.fanout.priority": {"hub.worker"},
-    "hub.fanout.engine": {
+    "hub.fanout.client": {
         "hub.fanout.batch", "hub.fanout.broadcast", "hub.fanout.choice", "hub.fanout.limits", "hub.fanout.outbox",
-        "hub", "hub.green", "hub.logs", "hub.wire",
+        "hub.fanout.engine", "hub", "hub.green", "hub.logs", "hub.wire",
     },
+    "hub.fanout.engine": {"hub.fanout.broadcast", "hub.fanout.client", "hub.fanout.limits", "hub.logs"},
     "hub.book": {"hub.model", "hub.payload", "hub.trust", "hub.feed.continuity"},
     "hub.ledger": {"hub.model", "hub.payload", "hub.feed.continuity"},
     "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.worker"},
