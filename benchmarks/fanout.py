@@ -6,6 +6,7 @@ next burst as soon as its clients' sockets have taken the last; every tick has t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -35,12 +36,13 @@ from hub.payload import tick_payload, ticker_body
 from hub.simulator.market import GeneratedMarket
 
 NODE = ROOT / "benchmarks" / "sides" / "node"
-BURSTS = {"hub": 64, "bare loop": 64, "plain emit": 16, "node": 16}  # what each does best with
+BURST = 64  # what 40 ms gather at 1,500 ticks/s, for the hub and the bare loop
+BURSTS = (1, 8, 32)  # for the peers: a short trial tells which suits them best
 NAMES = {
     "hub": "Price Hub", "plain emit": "plain `emit` (Flask-SocketIO, eventlet)", "node": "Node `socket.io` 4.8",
     "bare loop": "bare loop of `socket.send`",
 }  # fmt: skip
-WARM_UP_SECONDS = 0.5
+TRIAL_SECONDS = 0.4
 PRODUCTS = 326
 
 TEXT = """## Fan-out: ticks to clients
@@ -81,34 +83,57 @@ def node_is_ready() -> bool:
     return True
 
 
-def measure(side: str, clients: int, seconds: float, ticks: Path, burst: int | None = None) -> dict[str, float]:
-    """Run one side with so many clients; raises ``RuntimeError`` if a client missed a tick."""
-    commands = {
-        "hub": module("benchmarks.sides.fanout_hub", ticks), "plain emit": module("benchmarks.sides.fanout_emit", ticks),
-        "bare loop": module("benchmarks.sides.fanout_bare", ticks), "node": ["node", str(NODE / "server.js"), str(ticks)],
-    }  # fmt: skip
-    with Process(commands[side], SERVER_CORE) as server:
-        port = server.answer()
-        url = f"http://127.0.0.1:{port}"
-        with Process(module("benchmarks.clients", port, clients, "bytes"), LOAD_CORE) as load:
-            load.answer()
-            until(lambda: get(f"{url}/clients")["clients"] == clients, "all clients at the server")
+class Side:
+    """One side with its clients connected. A context manager."""
+
+    def __init__(self, name: str, clients: int, ticks: Path) -> None:
+        commands = {
+            "hub": module("benchmarks.sides.fanout_hub", ticks),
+            "plain emit": module("benchmarks.sides.fanout_emit", ticks),
+            "bare loop": module("benchmarks.sides.fanout_bare", ticks),
+            "node": ["node", str(NODE / "server.js"), str(ticks)],
+        }
+        self._name = name
+        self._count = clients
+        with contextlib.ExitStack() as stack:
+            self.server = stack.enter_context(Process(commands[name], SERVER_CORE))
+            port = self.server.answer()
+            self._url = f"http://127.0.0.1:{port}"
+            self._clients = stack.enter_context(Process(module("benchmarks.clients", port, clients, "bytes"), LOAD_CORE))
+            self._clients.answer()
+            until(lambda: get(f"{self._url}/clients")["clients"] == clients, "all clients at the server")
             time.sleep(0.5)  # the hub lets them in 32 at a time
-            for length in (WARM_UP_SECONDS, seconds):
-                if length == seconds:
-                    server.profile(f"fanout_{side}_{clients}.txt".replace(" ", "_"), seconds)
-                cpu, load_cpu, began = server.cpu_seconds(), load.cpu_seconds(), time.monotonic()
-                answer = get(f"{url}/go?seconds={length}&burst={burst or BURSTS[side]}")
-                seen = load.ask(f"expect {answer['sent']}")
-                if seen["short"] or answer.get("conflated"):
-                    raise RuntimeError(f"{side}, {clients} clients: sent {answer}, but they got {seen}")
-                took = seen["last"] - began
-                used, load_used = server.cpu_seconds() - cpu, load.cpu_seconds() - load_cpu
-    frames = answer["sent"] * clients
-    return {
-        "frames_per_second": frames / took, "ns_per_frame": used / frames * 1e9, "server": used / took,
-        "clients": load_used / took,
-    }  # fmt: skip
+            self._stack = stack.pop_all()
+
+    def send(self, seconds: float, burst: int) -> dict[str, float]:
+        """Send for so long; raises ``RuntimeError`` if a client missed a tick."""
+        cpu, clients_cpu, began = self.server.cpu_seconds(), self._clients.cpu_seconds(), time.monotonic()
+        answer = get(f"{self._url}/go?seconds={seconds}&burst={burst}")
+        seen = self._clients.ask(f"expect {answer['sent']}")
+        if seen["short"] or answer.get("conflated"):
+            raise RuntimeError(f"{self._name}, {self._count} clients: sent {answer}, but they got {seen}")
+        took, frames = seen["last"] - began, answer["sent"] * self._count
+        used, clients_used = self.server.cpu_seconds() - cpu, self._clients.cpu_seconds() - clients_cpu
+        return {
+            "frames_per_second": frames / took, "ns_per_frame": used / frames * 1e9, "server": used / took,
+            "clients": clients_used / took, "burst": burst, "ticks": answer["sent"],
+        }  # fmt: skip
+
+    def __enter__(self) -> Side:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def measure(name: str, clients: int, seconds: float, ticks: Path) -> dict[str, float]:
+    """Run one side with so many clients, at its best."""
+    with Side(name, clients, ticks) as side:
+        bursts = (BURST,) if name in ("hub", "bare loop") else BURSTS
+        trials = [side.send(TRIAL_SECONDS, burst) for burst in bursts]  # with one burst: the warm-up
+        burst = bursts[max(range(len(bursts)), key=lambda index: trials[index]["frames_per_second"])]
+        side.server.profile(f"fanout_{name.replace(' ', '_')}_{clients}.txt", seconds)
+        return side.send(seconds, burst)
 
 
 def run(quick: bool = False) -> Result:
