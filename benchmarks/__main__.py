@@ -7,10 +7,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import common, fanout, ingest
+from benchmarks import common, cost, fanout, ingest, latency
 from hub import green
 
-BENCHMARKS = {"fanout": fanout.run, "ingest": ingest.run}
+BENCHMARKS = {"fanout": fanout.run, "ingest": ingest.run, "latency": latency.run, "cost": cost.run}
 HEAD = """# Benchmarks
 
 Written by `make bench` on {date}: {machine}. Absolute figures belong to that machine; what sides are compared took

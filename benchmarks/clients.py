@@ -6,7 +6,7 @@ HOW   bytes    count bytes; every 20th client counts ticks too: who got the same
       ticks    every client counts its ticks, by the event's name in the byte stream
       sample   every client reads each tick: how old it is by its ``time``, and whether its trade id is the next one
 
-expect N   once every client has N ticks more than at the last such line (or 15 s after the last byte):
+expect N   once every client has N ticks more than at the last such line (or 5 s after the last byte):
            {"ticks": [each client's], "missing": clients that got less, "last": monotonic seconds, "cpu": seconds}
 """
 
@@ -27,7 +27,7 @@ NAME = b'"ticker_update"'
 PING = b"\x81\x012"  # the WebSocket frame of Engine.IO's ping
 JOINED = b'40{"sid"'
 COUNTED_PART = 20  # one client in so many counts ticks where the others count bytes
-GIVE_UP_SECONDS = 15.0
+GIVE_UP_SECONDS = 5.0
 BUFFER = memoryview(bytearray(1 << 18))
 RECEIVE_BUFFER_BYTES = 1 << 18  # or gigabytes would pile up in a thousand clients' sockets
 FIELDS = re.compile(rb'"crypto":"([^"]+)".*"time":"([^"]+)".*"trade_id":(\d+)')

@@ -108,14 +108,15 @@ class Exchange:
             await asyncio.sleep(max(SHORTEST_SLEEP_SECONDS, begun + (made + 1) / rate - time.monotonic()))
 
     async def beat(self) -> None:
-        """Send every product's heartbeat once a second."""
+        """Send every product's heartbeat once a second, spread over it."""
         while True:
-            for product_id, listener in list(self.listeners.items()):
-                if not listener.advanced:
-                    item = self.instruments[product_id]
-                    text = heartbeat_frame(product_id, item.trade_id, item.sequence, time_text(int(time.time() * 1e6)))
-                    listener.write(wire.text_frame(text))
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            for item in self.instruments.values():
+                listener = self.listeners.get(item.product.id)
+                if listener is not None and not listener.advanced:
+                    when = time_text(int(time.time() * 1e6))
+                    frame = heartbeat_frame(item.product.id, item.trade_id, item.sequence, when)
+                    listener.write(wire.text_frame(frame))
+                await asyncio.sleep(HEARTBEAT_SECONDS / len(self.instruments))
 
 
 class Connection(asyncio.Protocol):
