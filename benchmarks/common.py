@@ -74,15 +74,14 @@ def say(text: str) -> None:
 
 def machine() -> str:
     """Return what the figures were taken on."""
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )  # fmt: skip
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.machine())
     pieces = [f"{len(CORES)} cores ({model})", f"{platform.system()} {platform.release()}"]
     pieces += [f"Python {platform.python_version()}", f"eventlet {version('eventlet')}"]
     pieces += [f"python-socketio {version('python-socketio')}", f"websocket-client {version('websocket-client')}"]
     if shutil.which("node"):
-        pieces.append(f"Node {subprocess.run(['node', '--version'], capture_output=True, text=True).stdout.strip()}")
+        asked = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)
+        pieces.append(f"Node {asked.stdout.strip().removeprefix('v')}")
     return ", ".join(pieces)
 
 
@@ -104,7 +103,7 @@ class Process:
         slowly = ["nice", "-n", str(nice)] if nice else []
         self._popen = subprocess.Popen(
             [*slowly, *pinned, *command], env={**os.environ, **(environment or {})}, cwd=ROOT, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, preexec_fn=_with_parent,
+            stdout=subprocess.PIPE, preexec_fn=_with_parent,  # noqa: PLW1509 - it takes no lock
         )  # fmt: skip
         self._text = b""
         self.pid = self._popen.pid
@@ -200,6 +199,11 @@ def until(condition: Callable[[], Any], what: str, timeout_seconds: float = 60.0
             pass
         time.sleep(0.1)
     raise RuntimeError(f"not within {timeout_seconds:g} s: {what}")
+
+
+def start_exchange(products: int) -> Process:
+    """Start ``benchmarks.exchange``; its first answer says where it listens."""
+    return Process(module("benchmarks.exchange", products), LOAD_CORE)
 
 
 def start_hub(ws_url: str, rest_url: str, state: str, port: int, **settings: object) -> Process:

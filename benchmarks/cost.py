@@ -15,6 +15,7 @@ from benchmarks.common import (
     median_of,
     module,
     say,
+    start_exchange,
     start_hub,
     table,
     wait_until_full,
@@ -24,6 +25,7 @@ PRODUCTS, RATE, CLIENTS = 326, 1_500, 10
 LOADS = (  # products, ticks a second, clients
     (PRODUCTS, RATE, CLIENTS), (1_000, RATE, CLIENTS), (3_000, RATE, CLIENTS),
     (PRODUCTS, 5_000, CLIENTS), (PRODUCTS, 10_000, CLIENTS), (PRODUCTS, 20_000, CLIENTS),
+    (PRODUCTS, 40_000, CLIENTS),
     (PRODUCTS, RATE, 100), (PRODUCTS, RATE, 1_000),
 )  # fmt: skip
 WARM_UP_SECONDS = 3.0
@@ -36,7 +38,7 @@ that they are sent. *Behind*: how long after the exchange's last tick the last c
 
 {loads}
 Beside it `benchmarks/naive_hub.py`: the same job as one would write it in an afternoon (one connection, one loop, plain
-`emit`; no checks, no watchdog, no limits). {products} products at {rate:,} ticks/s, in turns, medians of {rounds} rounds.
+`emit`; no checks, no watchdog, no limits). {products} products at {rate:,} ticks/s, in turns, medians of the rounds.
 
 {compared}
 The hub does more ({connections} connections, exact values, trade ids in order, proofs, volume windows).
@@ -45,12 +47,10 @@ The hub does more ({connections} connections, exact values, trade ids in order, 
 
 def measure(side: str, products: int, rate: int, clients: int, seconds: float) -> dict[str, float]:
     """Run one side under a load."""
-    with Process(module("benchmarks.exchange", products), LOAD_CORE) as exchange, tempfile.TemporaryDirectory() as state:
+    with tempfile.TemporaryDirectory() as state, start_exchange(products) as exchange:
         urls, port = exchange.answer(), free_port()
         if side == "naive":
-            server = Process(
-                module("benchmarks.naive_hub", urls["ws_url"], urls["rest_url"], port), SERVER_CORE
-            )
+            server = Process(module("benchmarks.naive_hub", urls["ws_url"], urls["rest_url"], port), SERVER_CORE)
         else:
             server = start_hub(urls["ws_url"], urls["rest_url"], state, port)
         with server:
@@ -89,30 +89,30 @@ def run(quick: bool = False) -> Result:
     """Measure the hub under each load, then beside the naive hub."""
     rows = []
     for products, rate, clients in LOADS[:1] if quick else LOADS:
-        found = measure("hub", products, rate, clients, 2.0 if quick else 10.0)
+        found = measure("hub", products, rate, clients, 2.0 if quick else 8.0)
         say(f"{products} products  {rate} ticks/s  {clients} clients  " + _figures(found))
         rows.append((
             f"{products:,}", f"{rate:,}", f"{clients:,}", f"{found['cores']:.3f}", f"{found['mb']:.0f}",
             f"{found['got']:,.0f}", f"{found['behind']:.2f}", _verdict(rate, found),
         ))  # fmt: skip
-    heads = ("products", "ticks/s", "clients", "CPU (cores)", "memory (MB)", "ticks a client and second", "behind (s)", "")
-    loads = table(heads, rows)
+    figures = ("CPU (cores)", "memory (MB)", "ticks a client and second")
+    loads = table(("products", "ticks/s", "clients", *figures, "behind (s)", ""), rows)
     rows, seconds, rounds = [], *((2.0, 1) if quick else (8.0, 3))
     for clients in (10,) if quick else (1, 10):
         taken: dict[str, list[dict[str, float]]] = {"hub": [], "naive": []}
         for _ in range(rounds):
-            for side, figures in taken.items():
-                figures.append(measure(side, PRODUCTS, RATE, clients, seconds))
-                say(f"{side:6} {clients:3} clients  " + _figures(figures[-1]))
-        hub, naive = (median_of(figures) for figures in taken.values())
+            for side, found_so_far in taken.items():
+                found_so_far.append(measure(side, PRODUCTS, RATE, clients, seconds))
+                say(f"{side:6} {clients:3} clients  " + _figures(found_so_far[-1]))
+        hub, naive = (median_of(all_of_it) for all_of_it in taken.values())
         for name, found in (("Price Hub", hub), ("naive hub", naive)):
             rows.append((clients, name, f"{found['cores']:.3f}", f"{found['mb']:.1f}", f"{found['got']:,.0f}"))
         ratios = (f"**{hub[key] / naive[key]:.2f}**" for key in ("cores", "mb"))
         rows.append((clients, "**ratio**", *ratios, ""))
-    compared = table(("clients", "", "CPU (cores)", "memory (MB)", "ticks a client and second"), rows)
+    compared = table(("clients", "", *figures), rows)
     return Result(
         TEXT.format(
-            loads=loads, compared=compared, products=PRODUCTS, rate=RATE, rounds=rounds, connections=-(-PRODUCTS // 15)
+            loads=loads, compared=compared, products=PRODUCTS, rate=RATE, connections=-(-PRODUCTS // 15)
         ),
         [],
     )  # fmt: skip

@@ -109,14 +109,18 @@ class Exchange:
 
     async def beat(self) -> None:
         """Send every product's heartbeat once a second, spread over it."""
+        items, begun, made = list(self.instruments.values()), time.monotonic(), 0
         while True:
-            for item in self.instruments.values():
+            due = int((time.monotonic() - begun) / HEARTBEAT_SECONDS * len(items))
+            for number in range(made, due):
+                item = items[number % len(items)]
                 listener = self.listeners.get(item.product.id)
                 if listener is not None and not listener.advanced:
                     when = time_text(int(time.time() * 1e6))
                     frame = heartbeat_frame(item.product.id, item.trade_id, item.sequence, when)
                     listener.write(wire.text_frame(frame))
-                await asyncio.sleep(HEARTBEAT_SECONDS / len(self.instruments))
+            made = due
+            await asyncio.sleep(SHORTEST_SLEEP_SECONDS)
 
 
 class Connection(asyncio.Protocol):

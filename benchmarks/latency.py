@@ -14,6 +14,7 @@ from benchmarks.common import (
     free_port,
     module,
     say,
+    start_exchange,
     start_hub,
     table,
     wait_until_full,
@@ -37,8 +38,8 @@ and by trade ids without a hole at the sampled ones.
 
 def measure(clients: int, rate: int, seconds: float) -> dict[str, Any]:
     """Run a hub with so many clients at such a rate."""
-    sampled = min(SAMPLED, clients)
-    with Process(module("benchmarks.exchange", PRODUCTS), LOAD_CORE) as exchange, tempfile.TemporaryDirectory() as state:
+    sampled = min(SAMPLED, clients // 2)
+    with tempfile.TemporaryDirectory() as state, start_exchange(PRODUCTS) as exchange:
         urls, port = exchange.answer(), free_port()
         with start_hub(urls["ws_url"], urls["rest_url"], state, port) as hub:
             wait_until_full(port, PRODUCTS)
@@ -72,7 +73,8 @@ def run(quick: bool = False) -> Result:
     rows, goals = [], []
     for clients, rate in ((20, 1_500),) if quick else LOADS:
         found = measure(clients, rate, 2.0 if quick else 20.0)
-        say(f"{clients:5} clients  {rate:6,} ticks/s  " + "  ".join(f"{key} {value:,.2f}" for key, value in found.items()))
+        shown = "  ".join(f"{name} {value:,.2f}" for name, value in found.items())
+        say(f"{clients:5} clients  {rate:6,} ticks/s  {shown}")
         rows.append((
             clients, f"{found['rate']:,.0f}", *(f"{found[key]:.1f}" for key in ("p50", "p95", "p99", "max")),
             found["lost"], f"{found['hub']:.2f}", f"{found['clients']:.2f}",

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from hub.fanout.batch import Batch, Message
+from hub.fanout.batch import Message
 from hub.wire import text_frame
 
 UPGRADE = (
