@@ -76,7 +76,7 @@ def machine() -> str:
     """Return what the figures were taken on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.machine())
-    pieces = [f"{len(CORES)} cores ({model})", f"{platform.system()} {platform.release()}"]
+    pieces = [f"{len(CORES)} cores ({model})", f"{platform.system()} {platform.release().partition('-')[0]}"]
     pieces += [f"Python {platform.python_version()}", f"eventlet {version('eventlet')}"]
     pieces += [f"python-socketio {version('python-socketio')}", f"websocket-client {version('websocket-client')}"]
     if shutil.which("node"):
