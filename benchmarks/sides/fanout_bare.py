@@ -2,8 +2,8 @@
 
 Run:  python -m benchmarks.sides.fanout_bare TICKS
 
-It answers the handshake with finished text, so that the same clients may connect. ``GET /go?seconds=S&burst=N``: send
-N ticks' frames, joined before, to every socket; wait where one takes no more.
+It answers the handshake with finished text, so that the same clients may connect. ``GET /go?seconds=S&burst=N&pace=P``:
+send N ticks' frames, joined before, to every socket, P ticks a second; wait where one takes no more.
 """
 
 from __future__ import annotations
@@ -45,11 +45,13 @@ def blobs(burst: int) -> list[bytes]:
     return [b"".join((frames[at:] + frames)[:burst]) for at in range(0, len(frames), burst)]
 
 
-def go(clients: list[socket.socket], seconds: float, burst: int) -> int:
+def go(clients: list[socket.socket], seconds: float, burst: int, pace: float) -> int:
     """Send for so long; return how many ticks."""
     ready, sent = blobs(burst), 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    begun = time.monotonic()
+    while (now := time.monotonic()) < begun + seconds:
+        if now < begun + sent / pace:
+            time.sleep(begun + sent / pace - now)
         blob = ready[sent // burst % len(ready)]
         for sock in clients:
             send_all(sock, blob)
@@ -73,7 +75,7 @@ def main() -> None:
                 continue
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             if url.path == "/go":
-                body = {"sent": go(clients, float(query["seconds"]), int(query["burst"]))}
+                body = {"sent": go(clients, float(query["seconds"]), int(query["burst"]), float(query["pace"]))}
             else:
                 body = {"clients": len(clients)}
             text = json.dumps(body).encode()

@@ -36,7 +36,7 @@ def test_a_client_that_missed_a_tick_fails_the_run(ticks: Path, monkeypatch: pyt
         asked = running.clients.ask
         monkeypatch.setattr(running.clients, "ask", lambda line: asked(f"expect {int(line.split()[1]) + 1}"))
         with pytest.raises(RuntimeError, match="but they got"):
-            running.send(0.1, 8)
+            running.send(0.1, 8, 1_000.0)
 
 
 def test_no_tick_is_lost_between_exchange_and_clients() -> None:
