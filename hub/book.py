@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from hub.feed.continuity import Continuity
@@ -27,7 +28,8 @@ HISTORY = 20  # changes of trust that are remembered of a product
 class Taken(NamedTuple):
     """What became of a ticker: where it stands, its quote, the product's trust by now, ids that it jumped over.
 
-    ``first``: the product's first one. ``change``: of the trust, if this ticker changed it.
+    ``first``: the product's first one. ``change``: of the trust, if this ticker changed it. ``refuted``: it is newer
+    than the product list that said that the product does not trade.
     """
 
     order: Order
@@ -36,6 +38,7 @@ class Taken(NamedTuple):
     jumped: IdRange | None
     first: bool
     change: TrustChange | None
+    refuted: bool
 
 
 class TrustChange(NamedTuple):
@@ -109,6 +112,7 @@ class Book:
         self.stale_after_seconds = stale_after_seconds
         self._heartbeat_fresh_seconds = heartbeat_fresh_seconds
         self._lock = threading.Lock()  # one change at a time: a product may move between connections
+        self._listed_at = float("inf")  # when the exchange told its product list, in wall-clock seconds
         self._products: tuple[str, ...] = ()
         self._entries: dict[str, _Entry] = {}
 
@@ -118,13 +122,22 @@ class Book:
             self._products = tuple(dict.fromkeys(product_ids))
             self._entries = {item: self._entries.get(item) or _Entry() for item in self._products}
 
-    def set_catalogue(self, verdicts: Mapping[str, Verdict]) -> None:
-        """Set which products are halted or delisted, and why; all others trade. The next ``review`` tells."""
+    def set_catalogue(self, verdicts: Mapping[str, Verdict], as_of: float = float("inf")) -> None:
+        """Set which products are halted or delisted, and why; all others trade. The next ``review`` tells.
+
+        A trade that comes after ``as_of`` (wall-clock seconds) refutes what the list said of its product.
+        """
         with self._lock:
+            self._listed_at = as_of
             for product_id, entry in self._entries.items():
                 before, entry.catalogue = entry.catalogue, verdicts.get(product_id)
                 if before is not None and entry.catalogue is None:
                     entry.undelivered_since = None  # what was owed all the while is owed from now on
+
+    def idle(self) -> list[str]:
+        """Return the products that are halted or delisted, but for those that have traded since the list said so."""
+        with self._lock:
+            return [product_id for product_id, entry in self._entries.items() if entry.catalogue is not None]
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -167,11 +180,12 @@ class Book:
             quote = Quote(ticker, wall, monotonic, connection_id, source, ticker_body(ticker, source))
             first = last_id < 0
             order, jumped = entry.continuity.observe(trade_id)
-            change = None
+            change, refuted = None, False
             if not fetched and trade_id > entry.delivered_id:
                 entry.delivered_id, entry.delivered_at, entry.undelivered_since = trade_id, monotonic, None
             if order is Order.NEW:
                 entry.quote = quote
+                refuted = not first and not fetched and self._refute(entry, ticker.time)
                 if not fetched:
                     entry.quote_at = monotonic
                 if trade_id >= entry.named_id:
@@ -183,7 +197,14 @@ class Book:
                 now = monotonic if now is None else now
                 if not fetched and (entry.trust is not Trust.LIVE or now - monotonic > LATE_SECONDS):
                     change = self._judge(entry, ticker.product_id, now, wall)
-            return Taken(order, quote, entry.trust, jumped, first, change)
+            return Taken(order, quote, entry.trust, jumped, first, change, refuted)
+
+    def _refute(self, entry: _Entry, time: str) -> bool:
+        """Drop what the product list says against a product if it has traded since, at the exchange's ``time``."""
+        if entry.catalogue is None or datetime.fromisoformat(time).timestamp() <= self._listed_at:
+            return False
+        entry.catalogue = None
+        return True
 
     def beat(self, heartbeat: Heartbeat, monotonic: float) -> None:
         """Take a heartbeat in: evidence on which trade is the product's last."""

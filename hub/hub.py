@@ -32,16 +32,7 @@ from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
 from hub.ledger import Gap, Ledger
 from hub.logs import Cooldown
-from hub.model import (
-    Cause,
-    ConnectionSnapshot,
-    Event,
-    Heartbeat,
-    Order,
-    Quote,
-    Source,
-    Ticker,
-)
+from hub.model import Cause, ConnectionSnapshot, Event, Heartbeat, Order, Quote, Source, Ticker
 from hub.payload import aged_payload, iso_time, tick_payload, unix_seconds
 from hub.store import Store
 from hub.summary import Summary
@@ -80,6 +71,7 @@ class PriceHub:
         # simulated prices must not outlive their process
         self.store = None if settings.simulate else Store(_ledger_path(settings), self.book.last_ids, self._restore)
         self._ids_before: dict[str, int] = {}  # product → last trade id of the process before this one
+        self._settled = False  # whether the exchange's own list has said which products are watched
         window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
         self._volume = VolumeDetector(
             window_seconds, settings.volume_threshold, window_seconds if cooldown is None else cooldown
@@ -180,6 +172,9 @@ class PriceHub:
             self.watch.jumped(product_id, connection_id, taken.jumped)
         if taken.change is not None:
             self.watch.tell([taken.change])
+        if taken.refuted:
+            self.pool.set_idle(self.book.idle())
+            self.catalogue.look_again(product_id)
         if taken.quote.source is Source.WS:
             self.watch.arrived(product_id)
 
@@ -187,10 +182,25 @@ class PriceHub:
         """Take in what the process before this one kept: at the start, or as soon as it can be read."""
         self.ledger.restore(gaps)
         self._ids_before.update(last_ids)
+        self._forget_others()
         if self.book.products:
             self.watch.keep(set(self.book.products))
         for product_id in self.book.last_ids():
             self._resume(product_id)
+
+    def _forget_others(self) -> None:
+        """Forget the last ids of products that are not watched: when they are again, nothing is owed of meanwhile.
+
+        Not before the exchange's own list: what a kept one lacks may be watched a moment later.
+        """
+        if not self._settled:
+            return
+        watched = set(self.book.products)
+        for product_id in list(self._ids_before):
+            if product_id not in watched:
+                self._ids_before.pop(product_id, None)
+        if self.store is not None:
+            self.store.keep_only(watched)
 
     def _resume(self, product_id: str) -> None:
         """Have fetched what was missed before a product's first trade: from that on, the book takes older ones."""
@@ -258,8 +268,11 @@ class PriceHub:
             self.pool.set_products(product_ids)
             self._volume.keep(product_ids)
             self.watch.keep(set(product_ids))
-        self.book.set_catalogue(verdicts)
-        self.pool.set_idle(verdicts)
+        if not (catalogue.old or self._settled):
+            self._settled = True
+            self._forget_others()
+        self.book.set_catalogue(verdicts, catalogue.as_of)
+        self.pool.set_idle(self.book.idle())
 
     # -- reading --------------------------------------------------------------------------------------
 

@@ -74,6 +74,7 @@ class Ledger:
         self._next_id = next_id  # larger than those of the processes before, for ``restore`` may come late
         self._gaps: OrderedDict[int, Gap] = OrderedDict()
         self._missing: dict[str, list[tuple[int, int, Gap]]] = {}  # product → what is missing, sorted, and whose it is
+        self._forgotten: list[Gap] = []  # open ones that did not fit, not told as changed yet
         self.forgotten_total = 0
         self.totals: Counter[str] = Counter()  # gaps by cause
 
@@ -97,7 +98,8 @@ class Ledger:
                     self._miss(gap)
             self._gaps.update(mine)
             self._bound()
-        self._changed([*ended, *mine.values()])
+            forgotten, self._forgotten = self._forgotten, []
+        self._changed([*ended, *mine.values(), *forgotten])
 
     def open_ids(self, product: str, connection_id: str | None, cause: Cause, missing: IdRange) -> list[Gap]:
         """Note that these trades of a product did not come; return the new gaps (for ids that are noted: none)."""
@@ -105,15 +107,17 @@ class Ledger:
             held, (first, last) = self._missing.get(product, []), missing
             noted = held[bisect_left(held, first, key=itemgetter(1)) : bisect_right(held, last, key=itemgetter(0))]
             made = [self._add(product, connection_id, cause, item) for item in _difference(missing, noted)]
+            forgotten, self._forgotten = self._forgotten, []
         if made:
-            self._changed(made)
+            self._changed([*made, *forgotten])
         return made
 
     def open_connection(self, connection_id: str | None, cause: Cause) -> Gap:
         """Note that a connection (None: all of them) brings nothing from now on."""
         with self._lock:
             gap = self._add(None, connection_id, cause, None)
-        self._changed([gap])
+            forgotten, self._forgotten = self._forgotten, []
+        self._changed([gap, *forgotten])
         return gap
 
     def close(self, gap: Gap, healed: str, seconds: float | None = None) -> None:
@@ -224,7 +228,8 @@ class Ledger:
             if oldest is None:
                 oldest = next(iter(self._gaps.values()))
                 self.forgotten_total += 1
-                self._drop_open(oldest)
+                self._close(oldest, "forgotten")
+                self._forgotten.append(oldest)
             del self._gaps[oldest.id]
 
 

@@ -14,16 +14,18 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hub import green
-from hub.ledger import Gap
+from hub.ledger import MAX_ENTRIES, Gap
 from hub.logs import Cooldown
 from hub.worker import Worker
 
 WRITE_SECONDS = 1.0
+WRITE_ROWS = 2_000  # in one step: to make them ready stops every other green thread for some ms
 REOPEN_SECONDS = (1.0, 60.0)  # first and longest wait for the next try to open the file
 MAX_QUEUED = 20_000
 RESTORED_GAPS = 2_000
@@ -39,6 +41,10 @@ LATEST = """
 select body from gaps where closed_at is null or id in (select id from gaps order by id desc limit ?) order by id
 """
 PRUNE = "delete from gaps where closed_at is not null and id <= (select id from gaps order by id desc limit 1 offset ?)"
+PRUNE_OPEN = """
+delete from gaps where closed_at is null
+    and id <= (select id from gaps where closed_at is null order by id desc limit 1 offset ?)
+"""
 PRUNE_EVERY = 600  # writes
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -63,6 +69,7 @@ class Store:
         self._db: sqlite3.Connection | None = None
         self._reopen_seconds = REOPEN_SECONDS[0]
         self._written_ids: dict[str, int] = {}
+        self._only: frozenset[str] | None = None  # products; what the file has of others is to be forgotten
         self._writes = 0
         self.worker = Worker("store", self.step)
         self.dropped_total = 0
@@ -76,10 +83,16 @@ class Store:
             else:
                 self.dropped_total += 1
 
+    def keep_only(self, product_ids: Collection[str]) -> None:
+        """Have the last ids of all other products forgotten soon."""
+        self._only = frozenset(product_ids)
+
     def stop(self, timeout_seconds: float) -> None:
         """Write what is queued and close the file. Idempotent."""
+        give_up_at = time.monotonic() + timeout_seconds
         if self.worker.stop(timeout_seconds) and self._db is not None:
-            self.step()
+            while self.step() == 0.0 and time.monotonic() < give_up_at:
+                pass  # there is more
             green.call_native(self._close)
 
     def step(self) -> float:
@@ -89,8 +102,9 @@ class Store:
                 bodies, last_ids = green.call_native(self._guarded, self._open)
                 self._written_ids.clear()
                 self._restore(self._read(bodies), last_ids)
-            self._write_queued()
+            more = self._write_queued()
             self._reopen_seconds = REOPEN_SECONDS[0]
+            return 0.0 if more else WRITE_SECONDS
         except (OSError, sqlite3.Error) as error:
             self._failed(error)
             if self._db is None:
@@ -110,16 +124,24 @@ class Store:
             gaps.append(gap)
         return gaps
 
-    def _write_queued(self) -> None:
-        # ids first: one that is kept must never be ahead of the gap that its jump opened
+    def _write_queued(self) -> bool:
+        """Write the oldest changes; tell whether there are more."""
+        # ids first, and written with the last of the gaps: one that is kept must never be ahead of the gap that its
+        # jump opened
         ids = {product: last for product, last in self._last_ids().items() if self._written_ids.get(product) != last}
         with self._lock:
-            gaps, self._queue = self._queue, {}
+            gaps = dict(islice(self._queue.items(), WRITE_ROWS))
+            for gap_id in gaps:
+                del self._queue[gap_id]
+            more = bool(self._queue)
+        if more:
+            ids = {}
         rows = [(gap.id, gap.closed_at, json.dumps(_row(gap))) for gap in gaps.values()]
-        if not rows and not ids:
-            return
+        only = self._only
+        if not rows and not ids and only is None:
+            return False
         try:
-            green.call_native(self._guarded, self._write, rows, list(ids.items()))
+            green.call_native(self._guarded, self._write, rows, list(ids.items()), only)
         except (OSError, sqlite3.Error):
             with self._lock:  # newer changes win
                 self._queue = {**gaps, **self._queue}
@@ -128,6 +150,9 @@ class Store:
                     self.dropped_total += 1
             raise
         self._written_ids.update(ids)
+        if only is not None and self._only is only:
+            self._only = None
+        return more
 
     def _failed(self, error: Exception) -> None:
         self.failures_total += 1
@@ -164,7 +189,7 @@ class Store:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = normal")
             self._db.executescript(SCHEMA)
-            self._db.execute(PRUNE, (KEPT_GAPS,))
+            self._prune(self._db)
             self._db.commit()
             return (
                 [body for (body,) in self._db.execute(LATEST, (RESTORED_GAPS,))],
@@ -174,19 +199,31 @@ class Store:
             self._close()
             raise
 
+    @staticmethod
+    def _prune(db: sqlite3.Connection) -> None:
+        """Delete what is closed and old, and of open gaps what a ledger could not hold."""
+        db.execute(PRUNE, (KEPT_GAPS,))
+        db.execute(PRUNE_OPEN, (MAX_ENTRIES,))
+
     def _close(self) -> None:
         if self._db is not None:
             self._db.close()
             self._db = None
 
-    def _write(self, rows: list[tuple[Any, ...]], ids: list[tuple[str, int]]) -> None:
+    def _write(
+        self, rows: list[tuple[Any, ...]], ids: list[tuple[str, int]], only: frozenset[str] | None = None
+    ) -> None:  # fmt: skip
         assert self._db is not None
         self._writes += 1
         with self._db:
             if self._writes % PRUNE_EVERY == 0:
-                self._db.execute(PRUNE, (KEPT_GAPS,))
+                self._prune(self._db)
             self._db.executemany("insert or replace into gaps values (?, ?, ?)", rows)
             self._db.executemany("insert or replace into last_ids values (?, ?)", ids)
+            if only is not None:
+                kept = self._db.execute("select product from last_ids").fetchall()
+                others = [row for row in kept if row[0] not in only]
+                self._db.executemany("delete from last_ids where product = ?", others)
 
 
 def _row(gap: Gap) -> dict[str, Any]:

@@ -8,7 +8,8 @@ Trust speaks of the *price*: of trades. Bid and ask move without one, so they ca
   silent) and nothing was proved since; it is being repaired.
 - ``stale``: no proof within ``stale_after``. It outranks all of the above: an old price always says so.
 - ``starting``: no price yet.
-- ``halted``, ``delisted``: by the exchange's product list. They outrank everything: nobody can trade at that price.
+- ``halted``, ``delisted``: by the exchange's product list. They outrank everything: nobody can trade at that price. But
+  a trade that is newer than the list outranks the list, until the next one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -125,19 +125,27 @@ def choose(
     return tuple(chosen), unknown
 
 
-def relist(products: Iterable[Product], body: Any, listed: Iterable[Product]) -> tuple[Product, ...]:
+def named_in(body: Any) -> frozenset[str]:
+    """Return the ids that a list names, in malformed entries too."""
+    return frozenset(item["id"] for item in body if isinstance(item, dict) and isinstance(item.get("id"), str))
+
+
+def relist(
+    products: Iterable[Product], body: Any, listed: Iterable[Product], named_before: Collection[str]
+) -> tuple[Product, ...]:
     """Return the products as a list has them now; ``listed`` are the well-formed entries of its ``body``.
 
-    What is not in the list is delisted; of a malformed entry nothing is believed, and the product stays as it was.
+    What neither it nor the list before it names is delisted: one list may be cut off. What it alone does not name, or
+    names in a malformed entry, stays as it was.
     """
     found = {item.id: item for item in listed}
-    named = {item["id"] for item in body if isinstance(item, dict) and isinstance(item.get("id"), str)}
+    named = named_in(body)
     stated = []
     for product in products:
         now = found.get(product.id)
         if now is not None:
             stated.append(replace(product, status=now.status, trading_disabled=now.trading_disabled))
-        elif product.id in named:
+        elif product.id in named or product.id in named_before:
             stated.append(product)
         else:
             stated.append(replace(product, status=None, trading_disabled=False))
@@ -150,8 +158,9 @@ class CatalogueSource:
     def __init__(self, rest: RestClient, settings: Settings) -> None:
         self._rest = rest
         self._settings = settings
-        self._believed: int | None = None  # length of the last list that was believed, None before
-        self._doubted = (0, 0)  # (length of a list that was not believed, times in a row)
+        self._usual: int | None = None  # length that a list is held against, None before the first that was believed
+        self._repeated = (0, 0)  # (length of the last list, how many in a row had it)
+        self._named: frozenset[str] = frozenset()  # ids in the last list that was believed
         place = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(settings.rest_url).netloc)
         # simulated products never get onto the disk, where a later start could take them for real ones
         self._path = None if settings.simulate else Path(settings.state_dir) / f"catalogue-{place}.json"
@@ -161,6 +170,7 @@ class CatalogueSource:
         body, listed = self._listed()
         stats, volumes = self._volumes()
         products, unknown = choose(listed, volumes, self._settings)
+        self._named = named_in(body)
         return Catalogue(products, unknown, self._save(body, stats), old=False)
 
     def refresh(self, catalogue: Catalogue) -> Catalogue:
@@ -169,7 +179,8 @@ class CatalogueSource:
         It costs one request: the volumes stay those of the choice.
         """
         body, listed = self._listed()
-        products = relist(catalogue.products, body, listed)
+        products = relist(catalogue.products, body, listed, self._named)
+        self._named = named_in(body)
         return replace(catalogue, products=products, as_of=self._save(body, self._kept_stats()), old=False)
 
     def _listed(self) -> tuple[Any, list[Product]]:
@@ -183,16 +194,17 @@ class CatalogueSource:
         return body, listed
 
     def _doubt(self, count: int) -> None:
-        """Raise ``CatalogueError`` for a list that is suspiciously shorter or longer than the last one believed.
+        """Raise ``CatalogueError`` for a list that is suspiciously shorter or longer than the usual one.
 
-        One that says the same ``BELIEVED_AFTER`` times in a row is believed in the end.
+        One that says the same ``BELIEVED_AFTER`` times in a row is believed in the end. Until then a shorter one that
+        is believed does not become the usual one: else a list that melts away step by step would be believed.
         """
-        before = self._believed if self._believed is not None else self._kept_length()
-        if before and not before * SHORTEST <= count <= before * LONGEST:
-            self._doubted = (count, self._doubted[1] + 1 if self._doubted[0] == count else 1)
-            if self._doubted[1] < BELIEVED_AFTER:
-                raise CatalogueError(f"{count} products, where the kept list has {before}: not believed yet")
-        self._believed, self._doubted = count, (0, 0)
+        usual = self._usual if self._usual is not None else self._kept_length()
+        self._repeated = (count, self._repeated[1] + 1 if self._repeated[0] == count else 1)
+        stays = self._repeated[1] >= BELIEVED_AFTER
+        if usual and not stays and not usual * SHORTEST <= count <= usual * LONGEST:
+            raise CatalogueError(f"{count} products, where the kept list has {usual}: not believed yet")
+        self._usual = count if stays else max(count, usual)
 
     def _kept_length(self) -> int:
         """Return how many products the list on disk has, 0 where there is none."""

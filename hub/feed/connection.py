@@ -56,7 +56,8 @@ class Callbacks(NamedTuple):
     ``event(connection_id, event, wall, arrived, now)``: when it was read by the wall clock, when it arrived and when it
     was read by the monotonic one. ``lost(connection_id,
     product_ids, cause)`` when a socket that was open is gone; ``delivering(connection_id)`` when the next one has
-    brought its first data; ``left_out(product_ids)`` when an acknowledgement lacks them and they are asked for again.
+    brought its first data, or its acknowledgement where no product trades (from the watchdog's thread);
+    ``left_out(product_ids)`` when an acknowledgement lacks them and they are asked for again.
     """
 
     event: Callable[[str, Event, float, float, float], None]
@@ -87,6 +88,7 @@ class Connection:
         self._commands: deque[Callable[[], None]] = deque(maxlen=1_000)  # for the thread, by others
         self._subscribe_at = 0.0  # when to look for the next request
         self._heard = False  # whether this socket has brought data
+        self._acknowledged = False  # whether all of this socket's last request was acknowledged
         self._arrival = Arrival()
         self._waited_until = 0.0  # when reading last had to wait for the network
         self.recent = RecentFrames()
@@ -185,6 +187,8 @@ class Connection:
         )  # fmt: skip
         if cause is not None:
             self.interrupt(generation, cause)
+        elif may_be_silent and self._opened_at is not None and self._acknowledged:
+            self._delivers()  # all that it owes
         then, messages = self._rate_from
         if now - then >= RATE_SECONDS:
             self._rate = (self.total_messages - messages) / (now - then)
@@ -267,7 +271,7 @@ class Connection:
         if not opened or generation != self._generation:
             return
         self._opened_at = time.monotonic()
-        self._heard = False
+        self._heard = self._acknowledged = False
         self._parting = None
         self._arrival = Arrival()
         self._subscriber.opened()
@@ -336,6 +340,10 @@ class Connection:
         arrived = self._arrival.stamp(event.time, wall, now, self._waited_until, type(event) is Heartbeat)
         self._callbacks.event(self.id, event, wall, arrived, now)
         if not self._heard:
+            self._delivers()
+
+    def _delivers(self) -> None:
+        if not self._heard:
             self._heard = True
             self._callbacks.delivering(self.id)
 
@@ -351,7 +359,9 @@ class Connection:
         elif isinstance(event, Subscriptions):
             self._last_frame_at = now
             self._subscribe_at = 0.0
-            if left_out := self._subscriber.acknowledged(event, now):
+            left_out = self._subscriber.acknowledged(event, now)
+            self._acknowledged = not left_out
+            if left_out:
                 _warn.warning("left_out", "left out connection=%s products=%s", self.id, ",".join(left_out))
                 self._callbacks.left_out(left_out)
         elif isinstance(event, Ignored):

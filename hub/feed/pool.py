@@ -113,9 +113,9 @@ class ConnectionPool:
 
     def set_idle(self, product_ids: Iterable[str]) -> None:
         """Set which products are halted or delisted: a connection that has no others may be silent."""
-        idle = frozenset(product_ids)
-        if idle != self._idle:
-            self._idle = idle
+        silent = [slot for slot in self._slots if self._may_be_silent(slot)]
+        self._idle = frozenset(product_ids)
+        if not all(map(self._may_be_silent, silent)):
             self._resumed_at = time.monotonic()  # what must bring data again has as long for it as a new connection
 
     def _may_be_silent(self, slot: Connection) -> bool:

@@ -28,6 +28,7 @@ GIVE_UP_SECONDS = 3_600.0
 PAGE = 1_000  # the exchange's largest page of trades
 MAX_IDS = 20_000  # of one gap: more would spend the budget of minutes on history
 MAX_JOBS = 5_000
+UNKNOWN_PRODUCT = 404  # an answer like any other: it brings nothing
 ABOVE_ALL = 2**63
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -104,7 +105,8 @@ class Repair:
         except (RestError, FrameRefused) as error:
             self.failures_total += 1
             _warn.warning("repair", "repair product=%s failed: %s", product_id, error)
-            job.begun_at = max(job.begun_at, now - PATIENCE_SECONDS)  # REST is down: no time to give up
+            if not (isinstance(error, RestError) and error.status == UNKNOWN_PRODUCT):
+                job.begun_at = max(job.begun_at, now - PATIENCE_SECONDS)  # REST is down: no time to give up
         return 0.0
 
     def _fetch(self, product_id: str, ranges: list[IdRange]) -> int:

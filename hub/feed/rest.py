@@ -20,7 +20,14 @@ MAX_BODY_BYTES = 16_777_216
 
 
 class RestError(Exception):
-    """A request that brought nothing to be believed; the text says what was asked and what came."""
+    """A request that brought nothing to be believed; the text says what was asked and what came.
+
+    ``status``: that of the answer, None where it is not what is wrong.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class RestClient:
@@ -47,7 +54,7 @@ class RestClient:
             except (OSError, requests.RequestException) as error:
                 raise RestError(f"GET {path}: {type(error).__name__}: {str(error)[:300]}") from error
         if status != 200:
-            raise RestError(f"GET {path}: status {status}")
+            raise RestError(f"GET {path}: status {status}", status)
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:

@@ -1,6 +1,7 @@
 """The ticker cache: what is new, late or seen already, and which products are active."""
 
 import json
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
@@ -650,6 +651,39 @@ def test_a_tick_after_the_halt_is_live_at_once(book: Book) -> None:
     taken = take(book, 8, 2.0)
     assert taken.change is not None
     assert (taken.trust, taken.change.previous) == (Trust.LIVE, Trust.HALTED)
+
+
+LISTED_AT = datetime.fromisoformat(TIME).timestamp()
+
+
+@pytest.mark.parametrize("verdict", [HALTED, DELISTED])
+def test_a_trade_that_is_newer_than_the_list_outranks_it_until_the_next(
+    book: Book, verdict: tuple[Trust, str]
+) -> None:
+    take(book, 7, 0.0)
+    book.set_catalogue({"BTC-USD": verdict}, LISTED_AT - 1.0)
+    book.review(1.0, 1_001.0)
+    assert not take(book, 7, 2.0).refuted  # what a new subscription brings
+    assert book.idle() == ["BTC-USD"]
+    taken = take(book, 8, 3.0)
+    assert taken.change is not None
+    assert (taken.refuted, taken.trust, taken.change.previous) == (True, Trust.LIVE, verdict[0])
+    assert book.idle() == []
+    assert not take(book, 9, 4.0).refuted  # said once
+    book.beat(heartbeat(11), 5.0)
+    assert book.late(7.0, 1.0) == [Late("BTC-USD", (10, 11), 5.0, 5.0)]
+    book.set_catalogue({"BTC-USD": verdict}, LISTED_AT)
+    assert [change.trust for change in book.review(8.0, 1_008.0)] == [verdict[0]]
+    assert not take(book, 12, 9.0).refuted  # it is older than that list
+    assert trust(book, 9.0) is verdict[0]
+
+
+def test_neither_a_first_ticker_nor_a_fetched_trade_refutes_the_list(book: Book) -> None:
+    book.set_catalogue({"BTC-USD": HALTED}, LISTED_AT - 1.0)
+    assert not take(book, 7, 1.0).refuted
+    taken = book.apply(ticker(8), Source.BACKFILL, None, 1_002.0, 2.0)
+    assert taken is not None
+    assert (taken.refuted, taken.trust) == (False, Trust.HALTED)
 
 
 @pytest.mark.parametrize(("verdict", "verified_ms"), [(HALTED, 1_000), (DELISTED, 10_000)])

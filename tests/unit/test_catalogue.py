@@ -1,6 +1,5 @@
 """Which products there are: from the exchange, from disk, by the settings; never from what can't be believed."""
 
-import dataclasses
 import json
 import time
 from collections.abc import Iterator
@@ -11,7 +10,8 @@ from typing import Any
 import pytest
 import responses
 
-from hub.catalogue_keeper import RETRY_SECONDS, CatalogueKeeper
+from hub import catalogue_keeper as keeper_module
+from hub.catalogue_keeper import LOOK_AGAIN_SECONDS, RETRY_SECONDS, CatalogueKeeper
 from hub.config import Settings
 from hub.feed.catalogue import (
     BELIEVED_AFTER,
@@ -488,7 +488,6 @@ def test_a_list_that_is_read_again_tells_what_is_halted_or_delisted_with_one_req
     assert (again.rest.asked, again.delay, again.keeper.problem) == (["/products"], 300.0, None)
     assert again.read(other(row("BTC-USD", trading_disabled=True))) == {"BTC-USD": ("online", True)}
     assert again.read(other(row("BTC-USD", "delisted"))) == {"BTC-USD": ("delisted", False)}
-    assert again.read(other(without="BTC-USD")) == {"BTC-USD": (None, False)}
     assert again.read(PRODUCTS) == {}
     assert again.taker.taken[-1].products[0].volume_24h_quote == Decimal("900005.0")  # of the choice
 
@@ -516,7 +515,7 @@ def test_a_malformed_entry_says_nothing_of_its_product(tmp_path: Path) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("simulate", [False, True])  # with a list on disk to compare with, and without
 def test_a_failure_or_a_suspicious_list_changes_nothing_but_that_the_list_is_old(
-    tmp_path: Path, body: object, simulate: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: object, simulate: bool
 ) -> None:
     again = Again(tmp_path, simulate=simulate)
     halted = {"BTC-USD": ("offline", False)}
@@ -525,9 +524,10 @@ def test_a_failure_or_a_suspicious_list_changes_nothing_but_that_the_list_is_old
     assert again.read(body) == halted
     assert 0.5 <= again.delay <= RETRY_SECONDS[0]
     assert again.keeper.problem is None  # the next may succeed before anybody could have missed it
-    known = again.keeper.catalogue
-    assert known is not None
-    again.keeper.catalogue = dataclasses.replace(known, as_of=known.as_of - 601.0)  # two intervals
+    monkeypatch.setattr(keeper_module.time, "time", lambda: 1e10)
+    assert again.read(body) == halted
+    assert again.keeper.problem is None  # a jump of the wall clock makes no list old
+    again.keeper._read_at -= 601.0  # two intervals
     assert again.read(body) == halted
     assert (again.keeper.problem or "").startswith("the product list is old (of 20")
     assert len(again.taker.taken) == taken
@@ -538,9 +538,43 @@ def test_a_failure_or_a_suspicious_list_changes_nothing_but_that_the_list_is_old
 def test_a_suspicious_list_that_stays_is_believed(tmp_path: Path) -> None:
     again = Again(tmp_path)
     odd = [row(item) for item in again.chosen[:2]]
-    for _ in range(BELIEVED_AFTER - 1):
+    for _ in range(BELIEVED_AFTER):
         assert again.read(odd) == {}
     assert set(again.read(odd)) == set(again.chosen[2:])
+
+
+def test_what_one_list_lacks_stays_as_it_was_and_what_two_in_a_row_lack_is_delisted(tmp_path: Path) -> None:
+    again = Again(tmp_path)
+    gone = {"BTC-USD": (None, False)}
+    for _ in range(3):
+        assert again.read(other(without="BTC-USD")) == {}
+        assert again.read(PRODUCTS) == {}
+    assert again.read(other(without="BTC-USD")) == {}
+    assert again.read(None) == {}  # a failure is no list
+    assert again.read(other(without="BTC-USD")) == gone
+    assert again.read(other(without="BTC-USD")) == gone
+    assert again.read(PRODUCTS) == {}
+    halted = {"BTC-USD": ("offline", False)}
+    assert again.read(other(row("BTC-USD", "offline"))) == halted
+    assert again.read(other(without="BTC-USD")) == halted
+    assert again.read(other(without="BTC-USD")) == gone
+
+
+def test_lists_that_melt_away_are_not_believed_step_by_step(tmp_path: Path) -> None:
+    rows = [row(f"C{number:03d}-USD") for number in range(100)]
+    reader = source(tmp_path, products=rows)
+    known = reader.fetch()
+    for length in (90, 80, 76, 75):
+        reader._rest = FixedRest(rows[:length])  # type: ignore[assignment]
+        reader.refresh(known)
+    reader._rest = FixedRest(rows[:70])  # type: ignore[assignment]
+    with pytest.raises(CatalogueError, match="70 products, where the kept list has 100: not believed yet"):
+        reader.refresh(known)
+    reader._rest = FixedRest(rows[:80])  # type: ignore[assignment]
+    for _ in range(BELIEVED_AFTER):  # what stays is the usual one in the end
+        reader.refresh(known)
+    reader._rest = FixedRest(rows[:70])  # type: ignore[assignment]
+    reader.refresh(known)
 
 
 def test_failures_of_long_ago_do_not_slow_the_next_try(tmp_path: Path) -> None:
@@ -571,6 +605,32 @@ def test_the_log_says_what_is_halted_when_it_changes(tmp_path: Path, caplog: pyt
     ]
 
 
+def test_a_list_that_trades_refute_is_read_again_soon_and_not_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(keeper_module.time, "monotonic", lambda: now)
+    reader = source(tmp_path)
+    rest = reader._rest = FixedRest(PRODUCTS, STATS)  # type: ignore[assignment]
+    keeper = CatalogueKeeper(reader, Takers(), 300.0)
+    assert keeper.look() == 300.0
+    keeper.look_again("BTC-USD")
+    now = 101.0
+    assert keeper.look() == LOOK_AGAIN_SECONDS - 1.0
+    now = 105.0
+    assert keeper.look() == 300.0
+    now = 111.0
+    assert keeper.look() == 294.0  # woken for nothing
+    keeper.look_again("BTC-USD")
+    assert keeper.look() == 300.0
+    rest._answers.clear()
+    rest._answers["/products"] = None
+    now = 120.0
+    keeper.look_again("BTC-USD")
+    assert 0.5 <= keeper.look() <= RETRY_SECONDS[0]
+    assert rest.asked.count("/products") == 4
+
+
 def test_the_hub_tells_book_and_pool_and_leaves_the_products_alone(tmp_path: Path) -> None:
     hub = PriceHub(Settings(ws_url="ws://localhost:9", ws_dialect="exchange", rest_url=URL, state_dir=str(tmp_path)))
     hub.pool.stop()  # opens nothing
@@ -579,6 +639,8 @@ def test_the_hub_tells_book_and_pool_and_leaves_the_products_alone(tmp_path: Pat
     reader = hub.catalogue.source = source(tmp_path)
     hub.catalogue.step()
     reader._rest = FixedRest(other(row("BTC-USD", "offline"), without="ETH-USD"))  # type: ignore[assignment]
+    hub.catalogue.step()
+    assert hub.pool._idle == {"BTC-USD"}
     hub.catalogue.step()
     assert set_before == [("BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD")]
     assert {change.product_id: change.trust for change in hub.book.review(1.0, 1.0)} == {

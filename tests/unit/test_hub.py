@@ -12,6 +12,7 @@ from flask import Flask
 
 from hub.config import Settings
 from hub.feed.backoff import Backoff
+from hub.feed.catalogue import Catalogue
 from hub.feed.connection import Connection
 from hub.feed.continuity import MAX_HOLES
 from hub.feed.dialects import by_name
@@ -19,7 +20,7 @@ from hub.feed.transport import Transport
 from hub.feed.watchdog import Limits
 from hub.hub import PriceHub
 from hub.ledger import Gap
-from hub.model import Heartbeat, Ticker, Trust
+from hub.model import Heartbeat, Product, Ticker, Trust
 from hub.web.rest import make_blueprint
 
 TIME = "2026-11-20T01:02:03Z"
@@ -208,6 +209,31 @@ def test_what_can_be_read_of_the_process_before_only_late_is_taken_in_all_the_sa
     assert ids == sorted(ids, reverse=True)
 
 
+def listed(*product_ids: str, old: bool = False) -> Catalogue:
+    return Catalogue(tuple(Product(item, item[:3], "USD") for item in product_ids), (), 1_000.0, old)
+
+
+@pytest.mark.parametrize("restored_first", [True, False])
+def test_last_ids_of_products_that_were_not_watched_meanwhile_are_forgotten(
+    bench: Bench, restored_first: bool
+) -> None:
+    bench.hub.pool.stop()  # opens nothing
+    last_ids = {"BTC-USD": 10, "ETH-USD": 5, "XRP-USD": 7}
+    if restored_first:
+        bench.hub._restore([], last_ids)
+    bench.hub._take_catalogue(listed("BTC-USD", old=True))
+    if restored_first:  # the exchange's own list may be longer than the kept one
+        assert bench.hub._ids_before == last_ids
+    bench.hub._take_catalogue(listed("BTC-USD", "ETH-USD"))
+    if not restored_first:
+        bench.hub._restore([], last_ids)
+    assert bench.hub._ids_before == {"BTC-USD": 10, "ETH-USD": 5}
+    assert bench.hub.store is not None
+    assert bench.hub.store._only == {"BTC-USD", "ETH-USD"}
+    bench.tick(12)
+    assert [body["cause"] for body in bench.hub.ledger.query()] == ["restart"]
+
+
 def test_a_bug_of_the_stores_worker_shows_in_the_summary(bench: Bench) -> None:
     assert bench.hub.store is not None
     bench.hub.store.worker._failed_at = time.monotonic()
@@ -230,6 +256,25 @@ def test_a_lost_connection_from_loss_to_data(bench: Bench) -> None:
     assert bench.open_ids() == [8, 9, 11]
 
 
+def test_a_lost_connection_whose_products_are_all_halted_is_back_with_its_acknowledgement(bench: Bench) -> None:
+    connection = Connection(
+        "conn_000", "ws://localhost:9", by_name("exchange"), Limits(3.0, 10.0), Backoff(1.0, 60.0, 30.0, Random(1)),
+        bench.hub.pool._callbacks, lambda _: True, None,
+    )  # fmt: skip
+    connection.want(("BTC-USD",))
+    bench.hub._on_lost("conn_000", ("BTC-USD",), "reset")
+    connection.watch(1.0, 0.0, may_be_silent=True)  # it is not open
+    connection._opened_at = 2.0
+    connection._subscribe(cast("Transport", SimpleNamespace(send=lambda _: None)), 2.0)
+    connection.watch(2.0, 0.0, may_be_silent=True)  # nor acknowledged
+    channels = [{"name": name, "product_ids": ["BTC-USD"]} for name in ("ticker", "heartbeat")]
+    connection._take(json.dumps({"type": "subscriptions", "channels": channels}).encode(), 3.0)
+    connection.watch(3.0, 0.0, may_be_silent=False)  # it owes data
+    assert [body["open"] for body in bench.hub.ledger.query()] == [True]
+    connection.watch(3.5, 0.0, may_be_silent=True)
+    assert [body["healed"] for body in bench.hub.ledger.query()] == ["reconnected"]
+
+
 def test_what_an_acknowledgement_leaves_out_is_counted_by_product(bench: Bench) -> None:
     sent: list[bytes] = []
     connection = Connection(
@@ -245,6 +290,27 @@ def test_what_an_acknowledgement_leaves_out_is_counted_by_product(bench: Bench) 
         connection._subscribe(transport, 1.0)
     assert len(sent) == 3
     assert bench.hub.get_health_summary()["counters"]["asked_again"] == 3
+
+
+def test_a_trade_that_refutes_the_product_list_has_it_read_again_and_its_connection_watched(bench: Bench) -> None:
+    slots = [SimpleNamespace(products=("BTC-USD",)), SimpleNamespace(products=("ETH-USD",))]
+    bench.hub.pool._slots = cast("list[Connection]", slots)
+    bench.tick(7)
+    halted = dict.fromkeys(("BTC-USD", "ETH-USD"), (Trust.HALTED, "offline"))
+    bench.hub.book.set_catalogue(halted, 1_000.0)
+    bench.hub.pool.set_idle(halted)
+    bench.hub.pool._resumed_at = 0.0
+    bench.tick(7)
+    assert not bench.hub.catalogue._refuted
+    bench.tick(8)
+    assert bench.hub.catalogue._refuted
+    assert bench.hub.pool._idle == {"ETH-USD"}
+    assert bench.hub.pool._resumed_at > 0.0  # its connection has as long for data as a new one
+    bench.hub.pool._resumed_at = 0.0
+    bench.hub.pool.set_idle(["ETH-USD"])
+    bench.hub.pool.set_idle(halted)
+    assert bench.hub.pool._resumed_at == 0.0  # no connection must bring more than before
+    bench.hub.pool._slots = []
 
 
 def test_a_pause_is_counted_and_noted(bench: Bench) -> None:

@@ -116,7 +116,9 @@ ALLOWED = {
         "hub.book", "hub.feed.connection", "hub.feed.pool", "hub.feed.repair", "hub.ledger", "hub.logs", "hub.model",
         "hub.payload", "hub.trust", "hub.worker",
     },
-    "hub.catalogue_keeper": {"hub.feed.backoff", "hub.feed.catalogue", "hub.payload", "hub.trust", "hub.worker"},
+    "hub.catalogue_keeper": {
+        "hub.feed.backoff", "hub.feed.catalogue", "hub.logs", "hub.payload", "hub.trust", "hub.worker",
+    },
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
     "hub.summary": {"hub.detect", "hub.detect.health", "hub.hub", "hub.model", "hub.payload", "hub.worker"},
     "hub.worker": set(),

@@ -242,6 +242,16 @@ def test_the_oldest_closed_one_is_forgotten_first(ledger: Ledger, monkeypatch: p
     assert not ledger.arrived("BTC-USD", 10, "late")  # of the one that was forgotten
 
 
+def test_an_open_one_that_is_forgotten_is_told_as_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
+    told: list[tuple[int, str | None]] = []
+    ledger = Ledger("epoch-1", lambda gaps: told.extend((gap.id, gap.healed) for gap in gaps))
+    ledger.restore([kept(number, number * 10, number * 10) for number in range(1, 4)])
+    ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (50, 50))
+    ledger.open_connection("conn_000", Cause.DISCONNECT)
+    assert told == [(1, "forgotten"), (4, None), (2, "forgotten"), (5, None), (3, "forgotten")]
+
+
 def test_a_flood_stays_in_bounds(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ENTRIES", 50)
     for number in range(500):

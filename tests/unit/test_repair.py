@@ -81,6 +81,14 @@ class DownRest(FullRest):
         return answer
 
 
+class UnknownRest(FullRest):
+    """Does not know the product."""
+
+    def get_json(self, path: str) -> Any:
+        super().get_json(path)
+        raise RestError(f"GET {path}: status 404", 404)
+
+
 class FixedRest:
     """Answers everything with the same body."""
 
@@ -478,3 +486,12 @@ def test_every_missing_trade_comes_once(
     assert all(one == sorted(one) for one in bench.pages)
     assert bench.ledger.open_count() == 0
     assert bench.repair.pending() == {}
+
+
+def test_a_product_that_rest_does_not_know_is_given_up() -> None:
+    bench = Bench(UnknownRest(0))
+    bench.lose(8, 10)
+    bench.run(GIVE_UP_SECONDS + 2 * SLOW_RETRY_SECONDS)
+    assert bench.repair.pending() == {}
+    assert bench.repair.failures_total == len(bench.rest.paths) < GIVE_UP_SECONDS / SLOW_RETRY_SECONDS + 20
+    assert bench.ledger.open_count() == 1

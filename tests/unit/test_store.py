@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,9 +124,9 @@ def test_ids_are_written_when_they_change(first: Process, monkeypatch: pytest.Mo
     written: list[list[tuple[str, int]]] = []
     write = first.store._write
 
-    def counting(gaps: list[tuple[object, ...]], ids: list[tuple[str, int]]) -> None:
+    def counting(gaps: list[tuple[object, ...]], ids: list[tuple[str, int]], only: frozenset[str] | None) -> None:
         written.append(ids)
-        write(gaps, ids)
+        write(gaps, ids, only)
 
     monkeypatch.setattr(first.store, "_write", counting)
     first.last_ids.update({"BTC-USD": 1, "ETH-USD": 1})
@@ -134,6 +135,30 @@ def test_ids_are_written_when_they_change(first: Process, monkeypatch: pytest.Mo
     first.last_ids["ETH-USD"] = 2
     first.store.step()
     assert written == [[("BTC-USD", 1), ("ETH-USD", 1)], [("ETH-USD", 2)]]
+
+
+def test_last_ids_of_products_that_are_not_watched_are_forgotten_once(
+    first: Process, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first.last_ids.update({"BTC-USD": 1, "ETH-USD": 2, "ADA-USD": 3})
+    first.store.step()
+    first.store.keep_only({"BTC-USD", "ADA-USD", "NEW-USD"})
+    first.last_ids = {"BTC-USD": 5}  # ADA has not ticked yet
+    write = first.store._write
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(first.store, "_write", full)
+    first.store.step()
+    monkeypatch.setattr(first.store, "_write", write)
+    first.store.step()
+    again = Process(path, "epoch-2")
+    assert again.ids_before == {"BTC-USD": 5, "ADA-USD": 3}
+    again.store.stop(5)
+    monkeypatch.setattr(first.store, "_write", full)
+    first.store.step()  # there is nothing to write any more
+    assert first.store.failures_total == 1
 
 
 def test_the_worker_writes_by_itself_and_ends(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +197,62 @@ def test_only_the_latest_gaps_come_back(path: Path, monkeypatch: pytest.MonkeyPa
     assert [gap.id for gap in again.gaps] == [2, 8, 9, 10]  # what is open comes back however old it is
     again.store.stop(5)
     assert [gap_id for gap_id, _ in rows(path)] == [2, 6, 7, 8, 9, 10]
+
+
+def test_open_gaps_that_no_ledger_could_hold_are_pruned(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ENTRIES", 3)
+    monkeypatch.setattr(module, "RESTORED_GAPS", 2)
+    process = Process(path, "epoch-1")
+    for number in range(1, 8):
+        process.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (number * 10, number * 10))
+    process.ledger.arrived("BTC-USD", 10, "late")
+    process.store.stop(5)
+    again = Process(path, "epoch-2")
+    assert [gap.id for gap in again.gaps] == [5, 6, 7]
+    again.store.stop(5)
+    assert [gap_id for gap_id, _ in rows(path)] == [1, 5, 6, 7]
+
+
+def test_a_long_queue_is_written_in_parts_and_the_last_ids_with_the_last(
+    first: Process, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WRITE_ROWS", 2)
+    for number in range(1, 6):
+        first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (number * 10, number * 10))
+    first.last_ids["BTC-USD"] = 51
+    assert first.store.step() == 0.0
+    assert [gap_id for gap_id, _ in rows(path)] == [1, 2]
+    killed = Process(path, "epoch-2")
+    assert killed.ids_before == {}  # of an id that is kept, no gap below it may be lost
+    killed.store.stop(5)
+    assert first.store.step() == 0.0
+    assert first.store.step() == module.WRITE_SECONDS
+    assert [gap_id for gap_id, _ in rows(path)] == [1, 2, 3, 4, 5]
+    for number in range(6, 11):
+        first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (number * 10, number * 10))
+    first.store.stop(5)
+    assert len(rows(path)) == 10
+    again = Process(path, "epoch-3")
+    assert again.ids_before == {"BTC-USD": 51}
+    again.store.stop(5)
+
+
+def test_a_file_that_can_not_be_written_costs_one_part_a_step(
+    first: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WRITE_ROWS", 2)
+    ready: list[object] = []
+
+    def full(rows: list[object], *_: object) -> None:
+        ready.extend(rows)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(first.store, "_write", full)
+    for number in range(1, 6):
+        first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (number * 10, number * 10))
+    assert first.store.step() == module.WRITE_SECONDS
+    assert len(ready) == 2
+    assert list(first.store._queue) == [1, 2, 3, 4, 5]
 
 
 # -- a disk that refuses -------------------------------------------------------------------------------
@@ -375,10 +456,10 @@ def test_to_keep_a_gap_never_waits_for_the_disk(first: Process, monkeypatch: pyt
     inside, go_on = threading.Event(), threading.Event()
     write = first.store._write
 
-    def slow(gaps: list[tuple[object, ...]], ids: list[tuple[str, int]]) -> None:
+    def slow(*arguments: Any) -> None:
         inside.set()
         assert go_on.wait(5)
-        write(gaps, ids)
+        write(*arguments)
 
     monkeypatch.setattr(first.store, "_write", slow)
     first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 8))
