@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import secrets
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -30,11 +27,11 @@ from hub.feed.connection import Callbacks
 from hub.feed.pool import ConnectionPool
 from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
-from hub.ledger import Gap, Ledger
+from hub.ledger import Ledger
 from hub.logs import Cooldown
-from hub.model import Cause, ConnectionSnapshot, Event, Heartbeat, Order, Quote, Source, Ticker
+from hub.model import ConnectionSnapshot, Event, Heartbeat, Order, Quote, Source, Ticker
+from hub.past import Past
 from hub.payload import aged_payload, iso_time, tick_payload, unix_seconds
-from hub.store import Store
 from hub.summary import Summary
 from hub.trust import by_catalogue
 from hub.watch import Watch
@@ -59,7 +56,11 @@ class PriceHub:
         self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
         self.fanout = Fanout(settings.flush_ms / 1000, Mode(settings.fanout_mode), self._snapshot)
         self.priority = PriorityPairs(self._publish)
-        self.ledger = Ledger(self.epoch, self._on_gap, next_id=int(time.time() * 1000))
+        self.ledger = Ledger(
+            self.epoch,
+            lambda gaps: self.past.keep(gaps),  # noqa: PLW0108 - that is built after it, and from it
+            next_id=int(time.time() * 1000),
+        )
         self._rest = RestClient(settings.rest_url)
         self.repair = Repair(self._rest, self.ledger.missing_of, self._on_fetched)
         callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering, self._on_left_out)
@@ -68,10 +69,8 @@ class PriceHub:
         self.catalogue = CatalogueKeeper(
             CatalogueSource(self._rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
         )
-        # simulated prices must not outlive their process
-        self.store = None if settings.simulate else Store(_ledger_path(settings), self.book.last_ids, self._restore)
-        self._ids_before: dict[str, int] = {}  # product → last trade id of the process before this one
-        self._settled = False  # whether the exchange's own list has said which products are watched
+        self.past = Past(settings, self.book, self.ledger, self.watch, self.repair)
+        self.store = self.past.store
         window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
         self._volume = VolumeDetector(
             window_seconds, settings.volume_threshold, window_seconds if cooldown is None else cooldown
@@ -167,7 +166,7 @@ class PriceHub:
     def _note(self, taken: Taken, product_id: str, connection_id: str | None) -> None:
         """Tell the watch and the ledger what a ticker means for them: mostly nothing."""
         if taken.first:
-            self._resume(product_id)
+            self.past.resume(product_id)
         if taken.jumped is not None:
             self.watch.jumped(product_id, connection_id, taken.jumped)
         if taken.change is not None:
@@ -177,38 +176,6 @@ class PriceHub:
             self.catalogue.look_again(product_id)
         if taken.quote.source is Source.WS:
             self.watch.arrived(product_id)
-
-    def _restore(self, gaps: list[Gap], last_ids: dict[str, int]) -> None:
-        """Take in what the process before this one kept: at the start, or as soon as it can be read."""
-        self.ledger.restore(gaps)
-        self._ids_before.update(last_ids)
-        self._forget_others()
-        if self.book.products:
-            self.watch.keep(set(self.book.products))
-        for product_id in self.book.last_ids():
-            self._resume(product_id)
-
-    def _forget_others(self) -> None:
-        """Forget the last ids of products that are not watched: when they are again, nothing is owed of meanwhile.
-
-        Not before the exchange's own list: what a kept one lacks may be watched a moment later.
-        """
-        if not self._settled:
-            return
-        watched = set(self.book.products)
-        for product_id in list(self._ids_before):
-            if product_id not in watched:
-                self._ids_before.pop(product_id, None)
-        if self.store is not None:
-            self.store.keep_only(watched)
-
-    def _resume(self, product_id: str) -> None:
-        """Have fetched what was missed before a product's first trade: from that on, the book takes older ones."""
-        self.repair.add(product_id, self.ledger.missing_of(product_id))
-        first = self.book.first_id(product_id)
-        before = self._ids_before.pop(product_id, first)
-        if before + 1 < first:
-            self.watch.jumped(product_id, None, (before + 1, first - 1), Cause.RESTART)
 
     def _on_fetched(self, trades: list[Ticker]) -> None:
         for trade in trades:
@@ -228,11 +195,6 @@ class PriceHub:
     def _on_pause(self, seconds: float) -> None:
         self.counters["pauses"] += 1
         self.watch.paused(seconds)
-
-    def _on_gap(self, gaps: list[Gap]) -> None:
-        if self.store is not None:
-            for gap in gaps:
-                self.store.keep(gap)
 
     def _detect(self, quote: Quote, payload: str, monotonic: float) -> None:
         alert = self._volume.trade(quote.ticker.product_id, float(quote.ticker.last_size), monotonic)
@@ -268,9 +230,8 @@ class PriceHub:
             self.pool.set_products(product_ids)
             self._volume.keep(product_ids)
             self.watch.keep(set(product_ids))
-        if not (catalogue.old or self._settled):
-            self._settled = True
-            self._forget_others()
+        if not catalogue.old:
+            self.past.settle()
         self.book.set_catalogue(verdicts, catalogue.as_of)
         self.pool.set_idle(self.book.idle())
 
@@ -373,12 +334,6 @@ class PriceHub:
     getPriorityStats = get_priority_stats  # noqa: N815
     getHealthSummary = get_health_summary  # noqa: N815
     disconnect = stop
-
-
-def _ledger_path(settings: Settings) -> Path:
-    """Return the file that outlives a restart: one an exchange."""
-    place = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(settings.ws_url).netloc)
-    return Path(settings.state_dir) / f"ledger-{place}.sqlite"
 
 
 def _as_product_id(text: object) -> str:

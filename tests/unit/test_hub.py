@@ -154,7 +154,7 @@ def left_open(bench: Bench, first: int, last: int) -> Gap:
 
 
 def test_what_was_missed_between_two_processes_is_noted(bench: Bench) -> None:
-    bench.hub._ids_before = {"BTC-USD": 10, "ETH-USD": 5}
+    bench.hub.past._ids = {"BTC-USD": 10, "ETH-USD": 5}
     bench.tick(14, 15)
     bench.tick(6, product_id="ETH-USD")
     assert [(body["cause"], body["first_id"], body["last_id"]) for body in bench.hub.ledger.query()] == [
@@ -167,7 +167,7 @@ def test_what_was_missed_between_two_processes_is_noted(bench: Bench) -> None:
 
 def test_a_gap_of_the_process_before_heals(bench: Bench) -> None:
     gap = left_open(bench, 3, 4)
-    bench.hub._ids_before = {"BTC-USD": 10}
+    bench.hub.past._ids = {"BTC-USD": 10}
     bench.tick(7, product_id="ETH-USD")
     assert bench.hub.repair.pending() == {}  # before the first tick, fetched trades would be refused
     bench.tick(11)
@@ -179,7 +179,7 @@ def test_a_gap_of_the_process_before_heals(bench: Bench) -> None:
 
 def test_a_gap_that_heals_before_the_first_tick_is_history_and_no_price(bench: Bench) -> None:
     left_open(bench, 3, 4)
-    bench.hub._ids_before = {"BTC-USD": 10}
+    bench.hub.past._ids = {"BTC-USD": 10}
     bench.fetch(3, 4)
     assert bench.hub.repair.pending() == {}
     ticker = bench.hub.get_current_ticker("BTC-USD")
@@ -197,7 +197,7 @@ def test_what_can_be_read_of_the_process_before_only_late_is_taken_in_all_the_sa
         Gap(number, "epoch-0", item, None, "sequence", 3, 4, 1_000.0, [(3, 4)])
         for number, item in enumerate(("BTC-USD", "ETH-USD", "XRP-USD"))
     ]
-    bench.hub._restore(gaps, {"BTC-USD": 10, "ETH-USD": 5})
+    bench.hub.past.restore(gaps, {"BTC-USD": 10, "ETH-USD": 5})
     assert bench.hub.ledger.missing_of("BTC-USD") == [(3, 4), (11, 13)]
     assert [gap.healed for gap in gaps] == [None, None, "not watched"]
     assert bench.hub.repair.pending() == {"BTC-USD": 0}
@@ -220,14 +220,14 @@ def test_last_ids_of_products_that_were_not_watched_meanwhile_are_forgotten(
     bench.hub.pool.stop()  # opens nothing
     last_ids = {"BTC-USD": 10, "ETH-USD": 5, "XRP-USD": 7}
     if restored_first:
-        bench.hub._restore([], last_ids)
+        bench.hub.past.restore([], last_ids)
     bench.hub._take_catalogue(listed("BTC-USD", old=True))
     if restored_first:  # the exchange's own list may be longer than the kept one
-        assert bench.hub._ids_before == last_ids
+        assert bench.hub.past._ids == last_ids
     bench.hub._take_catalogue(listed("BTC-USD", "ETH-USD"))
     if not restored_first:
-        bench.hub._restore([], last_ids)
-    assert bench.hub._ids_before == {"BTC-USD": 10, "ETH-USD": 5}
+        bench.hub.past.restore([], last_ids)
+    assert bench.hub.past._ids == {"BTC-USD": 10, "ETH-USD": 5}
     assert bench.hub.store is not None
     assert bench.hub.store._only == {"BTC-USD", "ETH-USD"}
     bench.tick(12)

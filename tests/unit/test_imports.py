@@ -112,6 +112,9 @@ ALLOWED = {
     "hub.book": {"hub.model", "hub.payload", "hub.trust", "hub.feed.continuity"},
     "hub.ledger": {"hub.model", "hub.payload", "hub.feed.continuity"},
     "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.worker"},
+    "hub.past": {
+        "hub.book", "hub.config", "hub.feed.repair", "hub.ledger", "hub.model", "hub.store", "hub.watch"
+    },
     "hub.watch": {
         "hub.book", "hub.feed.connection", "hub.feed.pool", "hub.feed.repair", "hub.ledger", "hub.logs", "hub.model",
         "hub.payload", "hub.trust", "hub.worker",
@@ -182,7 +185,8 @@ def test_eventlet_is_named_in_one_module(module: str) -> None:
 @pytest.mark.parametrize("module", room("simulator"))
 def test_the_simulator_is_an_exchange_and_no_part_of_the_hub(module: str) -> None:
     rooms = ("hub.book", "hub.feed", "hub.fanout", "hub.detect", "hub.web", "hub.hub", "hub.server", "hub.config",
-             "hub.ledger", "hub.store", "hub.watch", "hub.explain", "hub.summary", "hub.catalogue_keeper")  # fmt: skip
+             "hub.ledger", "hub.store", "hub.past", "hub.watch", "hub.explain", "hub.summary",
+             "hub.catalogue_keeper")  # fmt: skip
     assert not within(of_hub(module), *rooms)
 
 
