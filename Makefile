@@ -34,17 +34,17 @@ lint: setup ## ruff and mypy
 
 check: lint test ## lint, types, tests
 
-bench: setup ## the benchmarks of docs/benchmarks.md
+bench: setup ## the benchmarks (15 minutes, two quiet cores); writes docs/benchmarks.md
 	@$(PY) -m benchmarks $(ARGS)
 
 drill: setup ## play every fault to a hub, writes docs/drills.md; ARGS="U16 A5" plays some
 	@$(PY) -m tests.drills --write $(ARGS)
 
-soak: setup ## the long runs (12 minutes); writes docs/soak.md
+soak: setup ## the long runs (18 minutes); writes docs/soak.md
 	@$(PY) -m tests.soak $(ARGS)
 
 clean: ## remove .venv, node_modules and caches
-	@rm -rf $(VENV) $(JS)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(JS)/node_modules benchmarks/sides/node/node_modules benchmarks/sides/.sdk .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two stamps: the demo needs no test tools. A .venv that can't be used (half made, older Python) is made anew.

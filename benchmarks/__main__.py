@@ -1,57 +1,42 @@
-"""Run every benchmark and write docs/benchmarks.md:  make bench  (about 5 minutes)."""
+"""Run benchmarks:  python -m benchmarks [fanout ingest latency cost]. All of them write docs/benchmarks.md."""
 
 from __future__ import annotations
 
-import os
-import platform
+import argparse
+import time
 from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import Any
+from pathlib import Path
 
-from benchmarks.cost import ROOT, compare
+from benchmarks import common, cost, fanout, ingest, latency
+from hub import green
 
-ROUNDS = 3
-SECONDS = 20.0
+BENCHMARKS = {"fanout": fanout.run, "ingest": ingest.run, "latency": latency.run, "cost": cost.run}
+HEAD = """# Benchmarks
 
-TEMPLATE = """# Benchmarks
-
-Written by `make bench` on {date} ({cores} cores, {system}, Python {python}, eventlet {eventlet}). Absolute figures
-belong to that machine; the ratios were taken within one run, the two sides in turns: medians of {rounds} rounds.
-
-## What a hub costs
-
-326 simulated products at 1,500 ticks/s and 326 heartbeats/s, to Socket.IO clients over WebSocket that drain what they
-get. Beside it `benchmarks/naive_hub.py`: the same job as one would write it in an afternoon (one connection, one loop,
-plain `emit`; no checks, no watchdog, no limits). Each client's ticks are counted.
-
-| clients | | CPU (cores) | memory (MB) | ticks a client and second |
-|---|---|---|---|---|
-{rows}
-
-The hub does more (22 connections, exact values, trade ids in order, volume windows) and costs less, because a tick is
-serialised and framed once for all clients, and what {flush} ms gathered leaves in one write a client.
+Written by `make bench` on {date}: {machine}. Absolute figures belong to that machine; what sides are compared took
+turns within one run (medians of the rounds).
 """
-
-
-def row(clients: int, name: str, side: dict[str, Any]) -> str:
-    """Return one table row."""
-    return f"| {clients} | {name} | {side['cores']:.3f} | {side['mb']:.1f} | {side['ticks_per_client_second']:,.0f} |"
 
 
 def main() -> None:
     """Measure, print, write."""
-    rows = []
-    for clients in (1, 10):
-        result = compare(clients, SECONDS, ROUNDS)
-        rows.append(row(clients, "Price Hub", result["hub"]))
-        rows.append(row(clients, "naive hub", result["naive"]))
-        rows.append(f"| {clients} | **ratio** | **{result['cpu_ratio']:.2f}** | **{result['memory_ratio']:.2f}** | |")
-    text = TEMPLATE.format(
-        date=f"{datetime.now(UTC):%Y-%m-%d}", cores=os.cpu_count(), system=f"{platform.system()} {platform.machine()}",
-        python=platform.python_version(), eventlet=version("eventlet"), rounds=ROUNDS, rows="\n".join(rows), flush=10,
-    )  # fmt: skip
-    (ROOT / "docs" / "benchmarks.md").write_text(text)
-    print(text)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which; none: all, and write the document")
+    parser.add_argument("--quick", action="store_true", help="a few seconds each: to see that they run")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="have py-spy profile what is measured")
+    options = parser.parse_args()
+    if options.profile is not None:
+        options.profile.mkdir(parents=True, exist_ok=True)
+        common.profile_folder = options.profile.resolve()
+    green.raise_descriptor_limit()
+    chapters = [HEAD.format(date=f"{datetime.now(UTC):%Y-%m-%d}", machine=common.machine())]
+    for name in options.names or BENCHMARKS:
+        begun = time.monotonic()
+        print(f"{name} …", flush=True)
+        chapters.append(str(BENCHMARKS[name](options.quick)))
+        print(f"{chapters[-1]}\n({name}: {time.monotonic() - begun:.0f} s)", flush=True)
+    if not options.names and not options.quick:
+        (common.ROOT / "docs" / "benchmarks.md").write_text("\n".join(chapters))
 
 
 if __name__ == "__main__":

@@ -1,111 +1,122 @@
-"""CPU and memory of a hub that serves 326 products at 1,500 ticks/s, beside the naive hub, in turns."""
+"""What a hub costs: CPU and memory against products, rate and clients; and beside a naive hub, in turns."""
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from pathlib import Path
-from typing import Any
 
-import requests
+from benchmarks.common import (
+    LOAD_CORE,
+    SERVER_CORE,
+    SUFFICIENT,
+    Process,
+    Result,
+    free_port,
+    median_of,
+    module,
+    say,
+    start_exchange,
+    start_hub,
+    table,
+    wait_until_full,
+)
 
-from hub.simulator.launch import launch
+PRODUCTS, RATE, CLIENTS = 326, 1_500, 10
+LOADS = (  # products, ticks a second, clients
+    (PRODUCTS, RATE, CLIENTS), (1_000, RATE, CLIENTS), (3_000, RATE, CLIENTS),
+    (PRODUCTS, 5_000, CLIENTS), (PRODUCTS, 10_000, CLIENTS), (PRODUCTS, 20_000, CLIENTS),
+    (PRODUCTS, 40_000, CLIENTS),
+    (PRODUCTS, RATE, 100), (PRODUCTS, RATE, 1_000),
+)  # fmt: skip
+WARM_UP_SECONDS = 3.0
+BEHIND_SECONDS = 0.5  # after the last tick was sent: whoever takes longer to deliver it is not keeping up
+RATE_PART = 0.98  # of the rate that was asked for: an exchange that sends less is itself the limit
+TEXT = """## What a hub costs
 
-ROOT = Path(__file__).resolve().parents[1]
-TICK = os.sysconf("SC_CLK_TCK")
-WARM_UP_SECONDS = 8.0
+The hub as its users run it, on a core of its own, with a heartbeat a product and second besides; its clients take all
+that they are sent. *Behind*: how long after the exchange's last tick the last client had it.
 
+{loads}
+Beside it `benchmarks/naive_hub.py`: the same job as one would write it in an afternoon (one connection, one loop, plain
+`emit`; no checks, no watchdog, no limits). {products} products at {rate:,} ticks/s, in turns, medians of the rounds.
 
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def resident_mb(pid: int) -> float:
-    """Return a process's resident memory in MB (10^6 bytes)."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-def command(side: str, ws_url: str, rest_url: str, port: int) -> list[str]:
-    """Return the command that starts one side."""
-    if side == "naive":
-        return [sys.executable, "-W", "ignore", "-m", "benchmarks.naive_hub", ws_url, rest_url, str(port)]
-    return [sys.executable, str(ROOT / "app.py"), "--port", str(port), "--log-level", "WARNING"]
-
-
-def measure(side: str, clients: int, seconds: float, rate: int = 1500) -> dict[str, Any]:
-    """Run one side on a simulator of its own with drained clients; return cores used, MB, and what clients got."""
-    with launch(["--rate", str(rate)]) as simulator, tempfile.TemporaryDirectory() as state:
-        port = free_port()
-        environment = {
-            **os.environ, "WS_URL": simulator.ws_url, "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",
-            "STATE_DIR": state,
-        }  # fmt: skip
-        server = subprocess.Popen(
-            command(side, simulator.ws_url, simulator.rest_url, port),
-            env=environment, cwd=ROOT, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            wait_until_full(port)
-            drain = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.clients", f"http://127.0.0.1:{port}", str(clients),
-                 str(WARM_UP_SECONDS + seconds)],
-                cwd=ROOT, stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
-            time.sleep(WARM_UP_SECONDS)
-            before, begun = cpu_seconds(server.pid), time.monotonic()
-            time.sleep(seconds)
-            cores = (cpu_seconds(server.pid) - before) / (time.monotonic() - begun)
-            memory = resident_mb(server.pid)
-            report = json.loads(drain.communicate(timeout=30)[0].splitlines()[-1])
-        finally:
-            server.terminate()
-            server.wait(10)
-    per_second = statistics.mean(report["ticks"]) / (WARM_UP_SECONDS + seconds)
-    return {"cores": cores, "mb": memory, "ticks_per_client_second": per_second}
+{compared}
+The hub does more ({connections} connections, exact values, trade ids in order, proofs, volume windows).
+"""
 
 
-def wait_until_full(port: int) -> None:
-    """Wait until a hub has every price."""
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        time.sleep(0.2)
-        try:
-            if requests.get(f"http://127.0.0.1:{port}/health", timeout=2).json()["price_samples"] >= 326:
-                return
-        except requests.RequestException:
-            continue
-    raise RuntimeError("the hub did not get all prices within 30 s")
-
-
-def compare(clients: int, seconds: float = 20.0, rounds: int = 3) -> dict[str, Any]:
-    """Measure both sides in turns; return the medians and the ratios of this hub to the naive one."""
-    results: dict[str, list[dict[str, Any]]] = {"hub": [], "naive": []}
-    for _ in range(rounds):
-        for side, rows in results.items():
-            rows.append(measure(side, clients, seconds))
-            figures = "  ".join(f"{name} {value:.3f}" for name, value in rows[-1].items())
-            print(f"  {side:6} {clients:3} clients: {figures}", flush=True)
-    median = {
-        side: {key: statistics.median(row[key] for row in rows) for key in rows[0]} for side, rows in results.items()
-    }
+def measure(side: str, products: int, rate: int, clients: int, seconds: float) -> dict[str, float]:
+    """Run one side under a load."""
+    with tempfile.TemporaryDirectory() as state, start_exchange(products) as exchange:
+        urls, port = exchange.answer(), free_port()
+        if side == "naive":
+            server = Process(module("benchmarks.naive_hub", urls["ws_url"], urls["rest_url"], port), SERVER_CORE)
+        else:
+            server = start_hub(urls["ws_url"], urls["rest_url"], state, port)
+        with server:
+            wait_until_full(port, products)
+            with Process(module("benchmarks.clients", port, clients, "ticks"), LOAD_CORE) as crowd:
+                crowd.answer()
+                crowd.ask(f"expect {products}")  # the snapshot
+                for length in (WARM_UP_SECONDS, seconds):
+                    before = exchange.ask("sent")["ticks"]
+                    if length == seconds:
+                        server.profile(f"cost_{side}_{products}_{rate}_{clients}.txt", seconds)
+                    cpu, began = server.cpu_seconds(), time.monotonic()
+                    exchange.ask(f"rate {rate}")
+                    time.sleep(length)
+                    stopped = exchange.ask("stop")["now"]
+                    used, took = server.cpu_seconds() - cpu, time.monotonic() - began
+                    sent = exchange.ask("sent")["ticks"] - before
+                    seen = crowd.ask(f"expect {sent}")
+                memory = server.resident_mb()
+    got = sum(int(ticks) * count for ticks, count in seen["ticks"].items()) / clients
     return {
-        "clients": clients, **median,
-        "cpu_ratio": statistics.median(a["cores"] / b["cores"] for a, b in zip(*results.values(), strict=True)),
-        "memory_ratio": statistics.median(a["mb"] / b["mb"] for a, b in zip(*results.values(), strict=True)),
+        "cores": used / took, "mb": memory, "sent": sent / took, "got": got / took,
+        "behind": max(0.0, seen["last"] - stopped),
     }  # fmt: skip
+
+
+def _verdict(rate: int, found: dict[str, float]) -> str:
+    if found["sent"] < rate * RATE_PART:
+        return "the exchange's process is the limit"
+    if found["behind"] > BEHIND_SECONDS or found["cores"] > SUFFICIENT:
+        return "the hub is at its limit"
+    return ""
+
+
+def run(quick: bool = False) -> Result:
+    """Measure the hub under each load, then beside the naive hub."""
+    rows = []
+    for products, rate, clients in LOADS[:1] if quick else LOADS:
+        found = measure("hub", products, rate, clients, 2.0 if quick else 8.0)
+        say(f"{products} products  {rate} ticks/s  {clients} clients  " + _figures(found))
+        rows.append((
+            f"{products:,}", f"{rate:,}", f"{clients:,}", f"{found['cores']:.3f}", f"{found['mb']:.0f}",
+            f"{found['got']:,.0f}", f"{found['behind']:.2f}", _verdict(rate, found),
+        ))  # fmt: skip
+    figures = ("CPU (cores)", "memory (MB)", "ticks a client and second")
+    loads = table(("products", "ticks/s", "clients", *figures, "behind (s)", ""), rows)
+    rows, seconds, rounds = [], *((2.0, 1) if quick else (8.0, 3))
+    for clients in (10,) if quick else (1, 10):
+        taken: dict[str, list[dict[str, float]]] = {"hub": [], "naive": []}
+        for _ in range(rounds):
+            for side, found_so_far in taken.items():
+                found_so_far.append(measure(side, PRODUCTS, RATE, clients, seconds))
+                say(f"{side:6} {clients:3} clients  " + _figures(found_so_far[-1]))
+        hub, naive = (median_of(all_of_it) for all_of_it in taken.values())
+        for name, found in (("Price Hub", hub), ("naive hub", naive)):
+            rows.append((clients, name, f"{found['cores']:.3f}", f"{found['mb']:.1f}", f"{found['got']:,.0f}"))
+        ratios = (f"**{hub[key] / naive[key]:.2f}**" for key in ("cores", "mb"))
+        rows.append((clients, "**ratio**", *ratios, ""))
+    compared = table(("clients", "", *figures), rows)
+    return Result(
+        TEXT.format(
+            loads=loads, compared=compared, products=PRODUCTS, rate=RATE, connections=-(-PRODUCTS // 15)
+        ),
+        [],
+    )  # fmt: skip
+
+
+def _figures(found: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:,.3f}" for name, value in found.items())

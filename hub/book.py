@@ -9,10 +9,22 @@ import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from hub.feed.continuity import Continuity
-from hub.model import Heartbeat, IdRange, Order, Quote, Source, Standing, Ticker, Trust
+from hub.model import (
+    Activity,
+    Heartbeat,
+    Late,
+    Order,
+    Quote,
+    Source,
+    Standing,
+    Taken,
+    Ticker,
+    Trust,
+    TrustChange,
+)  # fmt: skip
 from hub.payload import ticker_body
 from hub.trust import BEHIND_SECONDS, Evidence, Verdict, judge
 
@@ -23,54 +35,6 @@ AGREEING_BEATS = 2
 DENIED_SECONDS = 5.0
 LATE_SECONDS = 0.5  # from arrival to reading: the hub stood still, or is slower than its feed
 HISTORY = 20  # changes of trust that are remembered of a product
-
-
-class Taken(NamedTuple):
-    """What became of a ticker: where it stands, its quote, the product's trust by now, ids that it jumped over.
-
-    ``first``: the product's first one. ``change``: of the trust, if this ticker changed it. ``refuted``: it is newer
-    than the product list that said that the product does not trade.
-    """
-
-    order: Order
-    quote: Quote
-    trust: Trust
-    jumped: IdRange | None
-    first: bool
-    change: TrustChange | None
-    refuted: bool
-
-
-class TrustChange(NamedTuple):
-    """A product's trust changed, at ``at`` (wall-clock seconds); ``verified_ms`` is None before the first proof."""
-
-    product_id: str
-    trust: Trust
-    previous: Trust
-    reason: str
-    at: float
-    verified_ms: int | None
-
-
-class Late(NamedTuple):
-    """A product of which a heartbeat names trades that did not come; ``since`` in monotonic seconds.
-
-    ``missing``: the ids that we do not have by any way, None if there are none. ``undelivered_since``: since when the
-    socket owes them, whether or not they were fetched meanwhile.
-    """
-
-    product_id: str
-    missing: IdRange | None
-    since: float | None
-    undelivered_since: float | None
-
-
-class Activity(NamedTuple):
-    """How many products are active, and how many tick; ``excused`` are neither, since the exchange halted them."""
-
-    active: int
-    ticking: int
-    excused: int
 
 
 class _Entry:

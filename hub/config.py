@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dotenv.parser import parse_stream
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PRODUCT_ID = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}")
 EXCHANGE_WS_URL = "wss://ws-feed.exchange.coinbase.com"
 EXCHANGE_REST_URL = "https://api.exchange.coinbase.com"
@@ -92,6 +94,13 @@ def _product_ids(value: str) -> tuple[str, ...]:
     if bad := [item for item in ids if not PRODUCT_ID.fullmatch(item)]:
         raise ValueError(f"must be product ids such as BTC-USD, but holds {', '.join(map(repr, bad))}")
     return ids
+
+
+def _networks(value: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(item) for item in _items(value))
+    except ValueError as error:
+        raise ValueError(f"must be addresses or networks such as 10.0.0.0/8: {error}") from None
 
 
 def _currency(value: str) -> str:
@@ -203,9 +212,19 @@ class Settings:
     backoff_base_seconds: float = _setting(1.0, _number(0.1, 60.0), "upper bound of the first reconnect delay")
     backoff_cap_seconds: float = _setting(60.0, _number(1.0, 3600.0), "upper bound of every reconnect delay")
     backoff_reset_seconds: float = _setting(30.0, _number(1.0, 3600.0), "seconds of data that start backoff over")
-    flush_ms: float = _setting(10.0, _number(0.0, 1000.0), "longest time that ticks are gathered into one write")
+    fanout_mode: str = _setting(
+        "enhanced", _choice("basic", "enhanced", "ultra_low_latency"),
+        "basic: one write an event; enhanced: at once when idle, gathered when busy; ultra_low_latency: at once",
+    )  # fmt: skip
+    flush_ms: float = _setting(50.0, _number(0.0, 1000.0), "longest time that ticks are gathered into one write")
     client_buffer_bytes: int = _setting(
-        33_554_432, _integer(262_144, 1_073_741_824), "unsent bytes at which a client that does not read is cut off"
+        262_144, _integer(65_536, 1_073_741_824), "unsent bytes past which a client gets the latest a product only"
+    )
+    max_clients: int = _setting(5_000, _integer(1, 15_000), "Socket.IO clients at a time")
+    max_clients_per_ip: int = _setting(0, _integer(0, 15_000), "of one address; 0: no limit (see TRUSTED_PROXIES)")
+    max_events_per_second: float = _setting(50.0, _number(1.0, 10_000.0), "of a client; over it, it is cut")
+    trusted_proxies: tuple[Network, ...] = _setting(
+        (), _networks, "addresses or networks of reverse proxies, whose X-Forwarded-For is believed"
     )
     simulate: bool = _setting(False, _flag, "start a simulated exchange and serve its prices, marked as simulated")
     simulate_products: int = _setting(326, _integer(1, 10_000), "products of the simulated exchange")

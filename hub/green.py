@@ -105,11 +105,6 @@ def websocket_app(handler: Callable[[Any], None], max_message_bytes: int) -> Wsg
     return WebSocketWSGI(handler, max_frame_length=max_message_bytes)
 
 
-def send_raw(ws: Any, data: bytes) -> None:
-    """Write finished WebSocket frames to an accepted socket, whole: nobody else's bytes come between them."""
-    ws._send(data)
-
-
 def send_some(ws: Any, data: bytes | memoryview) -> int:
     """Write what an accepted socket takes at once and return how many bytes; never waits. ``OSError`` if it is gone."""
     try:
@@ -118,16 +113,50 @@ def send_some(ws: Any, data: bytes | memoryview) -> int:
         return 0
 
 
+def wait_writable(ws: Any, timeout_seconds: float) -> bool:
+    """Wait until an accepted socket takes more; False if it did not within the time. ``OSError`` if it is gone."""
+    from eventlet import hubs
+
+    try:
+        hubs.trampoline(ws.socket.fd, write=True, timeout=timeout_seconds, timeout_exc=TimeoutError)
+    except TimeoutError:
+        return False
+    return True
+
+
+def end_sending(ws: Any) -> None:
+    """Shut an accepted WebSocket's sending side: its client reads what was sent, then the end."""
+    with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
+        ws.socket.shutdown(socket.SHUT_WR)
+
+
 def own_writer(ws: Any, write: Callable[[bytes], None]) -> None:
     """Let ``write`` send what the WebSocket itself wants to say (pongs, the close frame), as finished frames.
 
-    For a room that keeps its own buffer: nothing may come between the parts of a frame that was sent in part.
+    For a room that keeps its own buffer: nothing may come between the parts of a frame that was sent in part. The
+    descriptor stays open until the handler returns, whatever the WebSocket thinks: the writer may wait on it.
     """
     ws._send = write
+    ws.close = lambda close_data=None: close_websocket(ws, *(close_data or (1000, "")))
 
 
-def cap_messages(ws: Any, max_bytes: int, max_frames: int) -> None:
-    """Bound what the fragments of one message add up to: eventlet bounds each frame alone."""
+def tune(ws: Any, unsent_bytes: int) -> None:
+    """Have the kernel send at once, and take no more than ``unsent_bytes`` beyond what the peer has room for.
+
+    Its send buffer grows to megabytes otherwise: minutes of old prices for a slow reader, and room in it is only
+    reported when a third is free. (That bound is Linux's and macOS's; elsewhere it stays.)
+    """
+    with contextlib.suppress(OSError):  # no TCP, or gone already: it is a help, no need
+        ws.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if (option := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
+            ws.socket.setsockopt(socket.IPPROTO_TCP, option, unsent_bytes)
+
+
+def cap_messages(ws: Any, max_bytes: int, max_frames: int, allow_control: Callable[[], bool]) -> None:
+    """Bound what the fragments of one message add up to: eventlet bounds each frame alone.
+
+    ``allow_control()`` is asked for each ping and pong: they cost the loop as much as messages do.
+    """
     from eventlet.websocket import FailedConnectionError
 
     receive = ws._recv_frame
@@ -137,6 +166,8 @@ def cap_messages(ws: Any, max_bytes: int, max_frames: int) -> None:
         nonlocal seen, held, frames
         found = receive(message=message)
         if found.opcode & 8:  # a control frame may come between fragments
+            if found.opcode != 8 and not allow_control():
+                raise FailedConnectionError(1008, "too many control frames")
             return found
         held += sum(map(len, found.data[seen:]))
         seen, frames = len(found.data), frames + 1
@@ -204,11 +235,11 @@ def socket_was_taken() -> bool:
     return bool(getattr(wsgi.WSGI_LOCAL, "already_handled", False))
 
 
-def close_websocket(ws: Any, code: int) -> None:
+def close_websocket(ws: Any, code: int, reason: str = "") -> None:
     """Send a WebSocket close frame with a status code and shut the sending side; a dead socket is no error."""
     with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
         # not ws.close(), which gives up the descriptor under the reader, who then sleeps for ever
-        ws._send_closing_frame(close_data=(code, ""))
+        ws._send_closing_frame(close_data=(code, reason))
         ws.socket.shutdown(socket.SHUT_WR)
 
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import orjson
 
-from hub.book import Book, Taken
+from hub.book import Book
 from hub.catalogue_keeper import CatalogueKeeper
 from hub.config import PRODUCT_ID, Settings, load
 from hub.detect.volume import VolumeAlert, VolumeDetector
-from hub.fanout.broadcast import Fanout
+from hub.fanout.broadcast import Fanout, Mode
+from hub.fanout.latency import Stage
 from hub.fanout.priority import UPDATE_INTERVAL_SECONDS, PriorityPairs
 from hub.feed.catalogue import Catalogue, CatalogueSource
 from hub.feed.connection import Callbacks
@@ -28,9 +29,9 @@ from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
 from hub.ledger import Ledger
 from hub.logs import Cooldown
-from hub.model import ConnectionSnapshot, Event, Heartbeat, Order, Quote, Source, Ticker
+from hub.model import ConnectionSnapshot, Event, Heartbeat, Order, Quote, Source, Taken, Ticker
 from hub.past import Past
-from hub.payload import aged_payload, iso_time, tick_payload
+from hub.payload import aged_payload, iso_time, tick_payload, unix_seconds
 from hub.summary import Summary
 from hub.trust import by_catalogue
 from hub.watch import Watch
@@ -53,7 +54,7 @@ class PriceHub:
         self.epoch = f"{int(time.time()):x}-{secrets.token_hex(4)}"
         self.counters: Counter[str] = Counter()  # see docs/protocol.md, GET /health
         self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
-        self.fanout = Fanout(settings.flush_ms / 1000)
+        self.fanout = Fanout(settings.flush_ms / 1000, Mode(settings.fanout_mode), self._snapshot)
         self.priority = PriorityPairs(self._publish)
         self.ledger = Ledger(
             self.epoch,
@@ -155,12 +156,13 @@ class PriceHub:
                 self.watch.arrived(product_id)
             return
         if order is Order.NEW and source is Source.WS:
-            self._publish("ticker_update", payload)
+            self._publish("ticker_update", payload, product_id)
+            self.fanout.latency.note(Stage.EXCHANGE_TO_HUB, (wall - unix_seconds(ticker.time)) * 1000, monotonic)
             self.priority.tick(product_id, payload)
             if not taken.first:  # a product's first ticker is its last trade, sent again: no volume of now
                 self._detect(taken.quote, payload, monotonic)
         else:
-            self._publish("trade_backfill", payload)
+            self._publish("trade_backfill", payload, product_id)
         self._note(taken, product_id, connection_id)
 
     def _note(self, taken: Taken, product_id: str, connection_id: str | None) -> None:
@@ -199,10 +201,15 @@ class PriceHub:
     def _detect(self, quote: Quote, payload: str, monotonic: float) -> None:
         alert = self._volume.trade(quote.ticker.product_id, float(quote.ticker.last_size), monotonic)
         if alert is not None:
-            self._publish("volume_alert", _alert_payload(alert, payload, quote.ticker.simulated))
+            self._publish("volume_alert", _alert_payload(alert, payload, quote.ticker.simulated), alert.product_id)
 
-    def _publish(self, event: str, payload: str) -> None:
-        self.fanout.publish(event, payload)
+    def _snapshot(self) -> list[tuple[str, str, str]]:
+        """Return what a new client is sent first: the current ticker of every product."""
+        now = time.monotonic()
+        return [("ticker_update", self.payload(quote, now), quote.ticker.product_id) for quote in self.book.quotes()]
+
+    def _publish(self, event: str, payload: str, product_id: str | None = None) -> None:
+        self.fanout.publish(event, payload, product_id)
         for listener in self._listeners.get(event, ()):
             try:
                 listener(orjson.loads(payload))

@@ -190,6 +190,54 @@ class Standing(NamedTuple):
     quote_age_ms: int
 
 
+class TrustChange(NamedTuple):
+    """A product's trust changed, at ``at`` (wall-clock seconds); ``verified_ms`` is None before the first proof."""
+
+    product_id: str
+    trust: Trust
+    previous: Trust
+    reason: str
+    at: float
+    verified_ms: int | None
+
+
+class Taken(NamedTuple):
+    """What became of a ticker: where it stands, its quote, the product's trust by now, ids that it jumped over.
+
+    ``first``: the product's first one. ``change``: of the trust, if this ticker changed it. ``refuted``: it is newer
+    than the product list that said that the product does not trade.
+    """
+
+    order: Order
+    quote: Quote
+    trust: Trust
+    jumped: IdRange | None
+    first: bool
+    change: TrustChange | None
+    refuted: bool
+
+
+class Late(NamedTuple):
+    """A product of which a heartbeat names trades that did not come; ``since`` in monotonic seconds.
+
+    ``missing``: the ids that we do not have by any way, None if there are none. ``undelivered_since``: since when the
+    socket owes them, whether or not they were fetched meanwhile.
+    """
+
+    product_id: str
+    missing: IdRange | None
+    since: float | None
+    undelivered_since: float | None
+
+
+class Activity(NamedTuple):
+    """How many products are active, and how many tick; ``excused`` are neither, since the exchange halted them."""
+
+    active: int
+    ticking: int
+    excused: int
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionSnapshot:
     """One connection slot at one moment. Times are wall-clock seconds since the epoch, or None for never."""

@@ -19,6 +19,11 @@ def iso_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def unix_seconds(text: str) -> float:
+    """Return wall-clock seconds since the epoch of an RFC 3339 text that a codec let in."""
+    return datetime.fromisoformat(text).timestamp()
+
+
 def json_number(text: str) -> str:
     """Give a plain decimal text the form of a JSON *float*: ``90200`` becomes ``90200.0``, others pass unchanged.
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Iterable
 
 import orjson
 
-from hub.book import Book, Late, TrustChange
+from hub.book import Book
 from hub.feed.connection import SLOW_CONSUMER
 from hub.feed.pool import ConnectionPool
 from hub.feed.repair import Repair
 from hub.ledger import Gap, Ledger
 from hub.logs import Cooldown
-from hub.model import Cause, ConnectionStatus, IdRange
+from hub.model import Cause, ConnectionStatus, IdRange, Late, TrustChange
 from hub.payload import iso_time
 from hub.trust import BEHIND_SECONDS
 from hub.worker import Worker
@@ -42,7 +42,7 @@ class Watch:
     """Looks at the book every ``REVIEW_SECONDS``; owner of who was resubscribed or moved, and when."""
 
     def __init__(
-        self, book: Book, pool: ConnectionPool, ledger: Ledger, repair: Repair, publish: Callable[[str, str], None]
+        self, book: Book, pool: ConnectionPool, ledger: Ledger, repair: Repair, publish: Callable[[str, str, str], None]
     ) -> None:
         self._book = book
         self._pool = pool
@@ -147,7 +147,7 @@ class Watch:
                 "verified_ms": change.verified_ms,
                 "time": iso_time(change.at),
             }
-            self._publish("trust_update", orjson.dumps(body).decode())
+            self._publish("trust_update", orjson.dumps(body).decode(), change.product_id)
 
     def _treat(self, owed: list[Late], now: float) -> None:
         owing = {item.product_id: now - (item.undelivered_since or now) for item in owed}

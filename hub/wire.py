@@ -5,17 +5,28 @@ They carry no mask, so a frame made once serves every client.
 
 import struct
 
+TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
+
 
 def text_frame(text: bytes) -> bytes:
     """Return the unmasked WebSocket text frame (RFC 6455) that holds ``text``."""
-    length = len(text)
+    return _header(TEXT, len(text)) + text
+
+
+def binary_frame(data: bytes) -> bytes:
+    """Return the unmasked WebSocket binary frame that holds ``data``."""
+    return _header(BINARY, len(data)) + data
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Return an unmasked WebSocket close frame with a status code and a reason of at most 123 bytes."""
+    text = reason.encode()[:123]
+    return _header(CLOSE, 2 + len(text)) + struct.pack("!H", code) + text
+
+
+def _header(first: int, length: int) -> bytes:
     if length < 126:
-        return struct.pack("!BB", 0x81, length) + text
+        return struct.pack("!BB", first, length)
     if length < 65_536:
-        return struct.pack("!BBH", 0x81, 126, length) + text
-    return struct.pack("!BBQ", 0x81, 127, length) + text
-
-
-def close_frame(code: int) -> bytes:
-    """Return an unmasked WebSocket close frame with a status code."""
-    return struct.pack("!BBH", 0x88, 2, code)
+        return struct.pack("!BBH", first, 126, length)
+    return struct.pack("!BBQ", first, 127, length)

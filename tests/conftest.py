@@ -126,15 +126,16 @@ class HubProcess:
 
 @contextlib.contextmanager
 def running_hub(
-    state_dir: Path, simulator_arguments: list[str], arguments: list[str], **environment: str
-) -> Iterator[HubProcess]:
+    state_dir: Path, simulator_arguments: list[str], arguments: list[str],
+    program: Sequence[str] = (str(ROOT / "app.py"),), **environment: str,
+) -> Iterator[HubProcess]:  # fmt: skip
     """Run a simulator and a hub on it; both are gone afterwards."""
     with launch(simulator_arguments) as simulator:
         settings = {
             "WS_URL": simulator.ws_url, "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",
             "STATE_DIR": str(state_dir), **environment,
         }  # fmt: skip
-        hub = HubProcess(simulator, settings, arguments)
+        hub = HubProcess(simulator, settings, arguments, program)
         try:
             yield hub
         finally:

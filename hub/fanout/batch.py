@@ -1,41 +1,111 @@
-"""Events made ready for the wire once, for all clients."""
+"""Events made ready for the wire once, for all clients that want the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from engineio import packet
 
-from hub.wire import text_frame
+from hub.wire import binary_frame, text_frame
 
-
-class Frames(bytes):
-    """Finished WebSocket frames: to be written as they are."""
+TICK = "ticker_update"
+STAMPED = frozenset({TICK, "priority_ticker_update", "trade_backfill"})  # they carry the same fields
+CONFLATED = frozenset({TICK, "priority_ticker_update", "trust_update"})  # of these the latest a product is enough
 
 
 class Message:
-    """One Socket.IO event of the default namespace: ``text`` is its packet, ``frame`` the WebSocket frame of it."""
+    """One Socket.IO event of the default namespace; ``payload`` is JSON text.
 
-    __slots__ = ("frame", "text")
+    ``at`` is the monotonic second of its making. ``product`` is None for what concerns no product alone.
+    """
 
-    def __init__(self, event: str, payload: str) -> None:
-        self.text = f'2["{event}",{payload}]'
-        self.frame = text_frame(b"4" + self.text.encode())
+    __slots__ = ("_frame", "at", "event", "payload", "product")
+
+    def __init__(self, event: str, payload: str, product: str | None = None, at: float = 0.0) -> None:
+        self.event = event
+        self.payload = payload
+        self.product = product
+        self.at = at
+        self._frame: bytes | None = None
+
+    def stamp(self, mark: str) -> None:
+        """Add a last field to a ticker: ``mark`` is its JSON text, with the comma before it."""
+        if self.event in STAMPED:
+            self.payload = f"{self.payload[:-1]}{mark}}}"
+
+    @property
+    def text(self) -> str:
+        """The Socket.IO packet."""
+        return f'2["{self.event}",{self.payload}]'
+
+    @property
+    def frame(self) -> bytes:
+        """The WebSocket frame."""
+        if self._frame is None:
+            self._frame = text_frame(b"4" + self.text.encode())
+        return self._frame
 
 
 class Batch:
-    """Messages that leave together, in order; shared by every client's queue."""
+    """Messages that leave together, in order; shared by every client that wants these.
 
-    __slots__ = ("_messages", "frames")
+    ``batched``: ticks that follow one another leave as one ``ticker_batch`` event, a list.
+    """
 
-    def __init__(self, messages: Iterable[Message]) -> None:
-        self._messages = tuple(messages)
-        self.frames = Frames(b"".join(message.frame for message in self._messages))
+    __slots__ = ("_batched", "_frames", "messages")
 
-    def encode(self) -> Frames:
-        """Return what a WebSocket client is sent: all frames, for one write."""
-        return self.frames
+    def __init__(self, messages: Iterable[Message], batched: bool = False) -> None:
+        self.messages = tuple(messages)
+        self._batched = batched
+        self._frames: bytes | None = None
+
+    def _ready(self) -> Iterator[Message]:
+        if not self._batched:
+            yield from self.messages
+            return
+        for is_tick, run in groupby(self.messages, lambda message: message.event == TICK):
+            if is_tick:
+                yield Message("ticker_batch", f"[{','.join(message.payload for message in run)}]")
+            else:
+                yield from run
+
+    @property
+    def frames(self) -> bytes:
+        """What a WebSocket client is sent: all frames, for one write."""
+        if self._frames is None:
+            self._frames = b"".join([message.frame for message in self._ready()])
+        return self._frames
 
     def packets(self) -> list[packet.Packet]:
         """Return the same as Engine.IO packets, for a client that polls."""
-        return [packet.Packet(packet.MESSAGE, message.text) for message in self._messages]
+        return [packet.Packet(packet.MESSAGE, message.text) for message in self._ready()]
+
+
+class Control:
+    """A packet of Engine.IO's own, or of Socket.IO's answers: it waits in line with the rest, and is never dropped."""
+
+    __slots__ = ("_packet", "frames")
+
+    def __init__(self, pkt: packet.Packet) -> None:
+        encoded = pkt.encode()
+        self._packet = pkt
+        self.frames = text_frame(encoded.encode()) if isinstance(encoded, str) else binary_frame(encoded)
+
+    def packets(self) -> list[packet.Packet]:
+        """Return it for a client that polls."""
+        return [self._packet]
+
+
+class Frames:
+    """Finished frames of the WebSocket library: a pong, a close frame."""
+
+    __slots__ = ("frames",)
+
+    def __init__(self, frames: bytes) -> None:
+        self.frames = frames
+
+    @staticmethod
+    def packets() -> list[packet.Packet]:
+        """Return nothing: they are for a WebSocket alone."""
+        return []

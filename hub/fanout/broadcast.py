@@ -1,112 +1,309 @@
-"""The seam: events in, each made ready once, gathered for a moment, offered to every client."""
+"""The seam: events in, each made ready once, gathered for a moment, offered to every client.
+
+Who publishes and who flushes may be different threads; clients live on one loop, where nothing below waits or yields,
+so that a client's snapshot and the flow after it have neither hole nor repeat.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from enum import IntEnum, StrEnum
 from typing import Protocol
 
-from hub.fanout.batch import Batch, Message
+from hub.fanout.batch import CONFLATED, Batch, Message
+from hub.fanout.choice import EVERYTHING, Choice
+from hub.fanout.latency import Latency
 from hub.worker import Worker
 
 MAX_GATHERED = 10_000  # past it, whoever publishes flushes: nothing is dropped and nothing grows
+MIN_GATHER_SECONDS = 0.003
+GATHER_PER_FLUSH = 2.0  # gathering takes so many times what the flush took: the rest of the hub keeps its turn
+MAX_BATCH_BYTES = 65_536  # what a client that lags may have waiting beyond its limit
+MAX_JOINS = 32  # snapshots a flush: a herd that comes back after a restart is let in by and by
 log = logging.getLogger(__name__)
 
 
+class Mode(StrEnum):
+    """How ticks are gathered."""
+
+    BASIC = "basic"  # one write an event, as plain Socket.IO does
+    ENHANCED = "enhanced"  # an idle hub at once, a busy one what a few milliseconds brought
+    ULTRA_LOW_LATENCY = "ultra_low_latency"  # at once, in the reader's own thread
+
+
+class CutReason(IntEnum):
+    """Why a client was cut off; a WebSocket close code where it still reads, a counter in any case."""
+
+    NOT_READING = 4001
+    TOO_MANY_EVENTS = 4002
+    BAD_PACKET = 4003
+    BUG = 4004
+
+
 class Client(Protocol):
-    """Where a batch goes: an owner of one client's socket."""
+    """Where batches go: the owner of one client's socket."""
 
-    def offer(self, batch: Batch) -> bool:
-        """Queue a batch without waiting; False if the client is gone, or has too much waiting."""
+    def welcome(self, snapshot: Batch, now: float) -> bool:
+        """Take the first batch, before any other; False if the client is gone."""
 
-    def cut(self) -> None:
+    def offer(self, batch: Batch, now: float) -> bool:
+        """Take a batch without waiting; False if the client is gone."""
+
+    def choose(self, choice: Choice) -> None:
+        """Note what the client wants from now on."""
+
+    def cut(self, reason: CutReason) -> None:
         """End the client at once. Idempotent."""
 
 
-class Fanout:
-    """Sends every event to every client, in the order in which it was published.
+class _Joiner:
+    """A client that waits for its snapshot, and what that will not show: alerts, backfills."""
 
-    An idle hub sends at once; after a flush, what comes within ``flush_seconds`` leaves together.
+    __slots__ = ("choice", "client", "missed")
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.choice = EVERYTHING
+        self.missed: list[Message] = []
+
+
+class _Chooser:
+    """A client that asked for something, and what is held back until its pace allows it."""
+
+    __slots__ = ("choice", "client", "due_at", "held")
+
+    def __init__(self, client: Client, choice: Choice, due_at: float = 0.0) -> None:
+        self.client = client
+        self.choice = choice
+        self.held: dict[object, Message] = {}
+        self.due_at = due_at
+
+
+class Fanout:
+    """Sends every event to every client that wants it, in the order in which it was published.
+
+    ``flush_seconds`` is the longest time for which a tick is gathered. ``snapshot()`` returns what a new client is sent
+    first, as (event, payload, product).
     """
 
-    def __init__(self, flush_seconds: float) -> None:
+    def __init__(
+        self, flush_seconds: float, mode: Mode = Mode.ENHANCED,
+        snapshot: Callable[[], Iterable[tuple[str, str, str | None]]] = tuple,
+    ) -> None:  # fmt: skip
         self._flush_seconds = flush_seconds
-        self._clients: dict[str, Client] = {}
+        self._mode = mode
+        self._snapshot = snapshot
+        self._joining: dict[str, _Joiner] = {}
+        self._plain: dict[str, Client] = {}  # those that get everything
+        self._choosers: dict[str, _Chooser] = {}
         self._gathered: list[Message] = []
-        self._lock = threading.Lock()  # keeps a client's snapshot and the flow after it free of holes and repeats
+        self.latency = Latency()
         self.worker = Worker("fanout", self._step)
 
     def stop(self, timeout_seconds: float = 1.0) -> None:
         """Send what is gathered and end the worker. Idempotent."""
         self.worker.stop(timeout_seconds)
         self.flush()
+        self._release(time.monotonic(), all_of_it=True)
+
+    # -- clients --------------------------------------------------------------------------------------
 
     @property
     def client_count(self) -> int:
         """How many clients get events."""
-        return len(self._clients)
+        return len(self._joining) + len(self._plain) + len(self._choosers)
 
-    def add(self, client_id: str, client: Client, snapshot: Callable[[], Iterable[tuple[str, str]]]) -> None:
-        """Send ``snapshot()`` to a new client as (event, payload) pairs, then everything published from now on."""
-        with self._lock:
-            gone = self._flush()  # it is older than the snapshot
-            messages = [Message(event, payload) for event, payload in snapshot()]
-            if not messages or _offered(client, Batch(messages)):
-                self._clients[client_id] = client
-            else:
-                gone.append(client)
-        self._end(gone)
+    def add(self, client_id: str, client: Client) -> None:
+        """Have a new client sent the snapshot soon, then everything; of what is published until then, all but ticks."""
+        self._joining[client_id] = _Joiner(client)
+        self.worker.wake()
 
     def has(self, client_id: str) -> bool:
         """Tell whether a client gets events."""
-        return client_id in self._clients
+        return client_id in self._joining or client_id in self._plain or client_id in self._choosers
 
     def remove(self, client_id: str) -> None:
         """Forget a client. Idempotent."""
-        self._clients.pop(client_id, None)
+        self._joining.pop(client_id, None)
+        self._plain.pop(client_id, None)
+        self._choosers.pop(client_id, None)
 
-    def publish(self, event: str, payload: str) -> None:
-        """Send an event to every client; ``payload`` is the text of one JSON value. Does not wait."""
-        if not self._clients:
-            return
-        message = Message(event, payload)
-        with self._lock:
-            self._gathered.append(message)
-        if len(self._gathered) >= MAX_GATHERED:
-            self.flush()
+    def choice_of(self, client_id: str) -> Choice:
+        """Return what a client asked for."""
+        found = self._choosers.get(client_id) or self._joining.get(client_id)
+        return found.choice if found is not None else EVERYTHING
+
+    def choose(self, client_id: str, choice: Choice) -> bool:
+        """Give a client what it asks for from now on; False if it is not there (any more).
+
+        Of the products that it did not get before it is sent the current ticker.
+        """
+        self.flush()  # what was published before is sent as it was asked for before
+        if (joiner := self._joining.get(client_id)) is not None:
+            joiner.choice = choice
+            joiner.client.choose(choice)
+            return True
+        before = self._choosers.pop(client_id, None)
+        client = before.client if before is not None else self._plain.pop(client_id, None)
+        if client is None:
+            return False
+        client.choose(choice)
+        self._settle(client_id, client, choice, 0.0 if before is None else before.due_at)
+        held = {} if before is None else {
+            key: item for key, item in before.held.items() if choice.wants(item.product)
+        }  # fmt: skip
+        if choice.max_hz is not None:
+            self._choosers[client_id].held = held
+            self.worker.wake()
+        elif held:
+            self._give(client_id, client, Batch(held.values(), choice.batch), time.monotonic())
+        old = EVERYTHING if before is None else before.choice
+        if fresh := [item for item in self._current() if choice.wants(item.product) and not old.wants(item.product)]:
+            self._give(client_id, client, Batch(fresh, choice.batch), time.monotonic())
+        return True
+
+    def _settle(self, client_id: str, client: Client, choice: Choice, due_at: float) -> None:
+        if choice == EVERYTHING:
+            self._plain[client_id] = client
         else:
+            self._choosers[client_id] = _Chooser(client, choice, due_at)
+
+    # -- events ---------------------------------------------------------------------------------------
+
+    def publish(self, event: str, payload: str, product: str | None = None) -> None:
+        """Send an event to every client; ``payload`` is the text of one JSON value. Does not wait."""
+        if not self._plain and not self._choosers and not self._joining:
+            return
+        gathered = self._gathered
+        gathered.append(Message(event, payload, product, time.monotonic()))
+        if self._mode is Mode.ULTRA_LOW_LATENCY or len(gathered) >= MAX_GATHERED:
+            self.flush()
+        elif len(gathered) == 1:
             self.worker.wake()
 
     def flush(self) -> None:
         """Offer what is gathered to every client."""
-        with self._lock:
-            gone = self._flush()
-        self._end(gone)
-
-    def _flush(self) -> list[Client]:
-        """Do so with the lock held; return the clients that are given up: they are told outside of it."""
         messages, self._gathered = self._gathered, []
-        if not messages:
-            return []
-        batch = Batch(messages)
-        gone = [client_id for client_id, client in self._clients.items() if not _offered(client, batch)]
-        return [self._clients.pop(client_id) for client_id in gone]
+        if messages:
+            mark = f',"sent_at":{int(time.time() * 1000)}'
+            for message in messages:
+                message.stamp(mark)
+            for part in _parts(messages, 0 if self._mode is Mode.BASIC else MAX_BATCH_BYTES):
+                self._offer(part)
+            self.latency.written(messages, time.monotonic())
+            if self._joining and (loose := [item for item in messages if item.event not in CONFLATED]):
+                for joiner in self._joining.values():
+                    joiner.missed += loose
 
-    @staticmethod
-    def _end(gone: Iterable[Client]) -> None:
-        for client in gone:
-            client.cut()
+    def _offer(self, messages: Iterable[Message]) -> None:
+        now = time.monotonic()
+        plain = Batch(messages)
+        for client_id, client in list(self._plain.items()):
+            self._give(client_id, client, plain, now)
+        if not self._choosers:
+            return
+        chosen: dict[tuple[object, bool], Batch] = {}
+        for client_id, chooser in list(self._choosers.items()):
+            choice = chooser.choice
+            batch = chosen.get((choice.names, choice.batch))
+            if batch is None:
+                batch = Batch((item for item in plain.messages if choice.wants(item.product)), choice.batch)
+                chosen[choice.names, choice.batch] = batch
+            if choice.max_hz is not None:
+                _hold(chooser.held, batch.messages)
+            elif batch.messages:
+                self._give(client_id, chooser.client, batch, now)
 
-    def _step(self) -> None:
-        self.flush()
-        if self._flush_seconds:
-            self.worker.wait(self._flush_seconds)  # what comes meanwhile leaves together
+    def _give(self, client_id: str, client: Client, batch: Batch, now: float) -> None:
+        self._tell(client_id, client, client.offer, batch, now)
 
-
-def _offered(client: Client, batch: Batch) -> bool:
-    try:
-        return client.offer(batch)
-    except Exception:
-        log.exception("bug in a client's queue; it is given up")
+    def _tell(
+        self, client_id: str, client: Client, tell: Callable[[Batch, float], bool], batch: Batch, now: float
+    ) -> bool:
+        try:
+            if tell(batch, now):
+                return True
+            self.remove(client_id)
+        except Exception:
+            log.exception("bug in a client's queue; it is given up")
+            self.remove(client_id)
+            client.cut(CutReason.BUG)
         return False
+
+    def _release(self, now: float, all_of_it: bool = False) -> float | None:
+        """Send what a client's pace held back and allows now; return the seconds until the next may go."""
+        waits = []
+        for client_id, chooser in list(self._choosers.items()):
+            if chooser.choice.max_hz is None or not chooser.held:
+                continue
+            if all_of_it or chooser.due_at <= now:
+                batch = Batch(chooser.held.values(), chooser.choice.batch)
+                chooser.held = {}
+                chooser.due_at = now + 1 / chooser.choice.max_hz
+                self._give(client_id, chooser.client, batch, now)
+            else:
+                waits.append(chooser.due_at - now)
+        return min(waits, default=None)
+
+    def _current(self) -> list[Message]:
+        """Return the current ticker of every product."""
+        now = time.monotonic()
+        messages = [Message(event, payload, product, now) for event, payload, product in self._snapshot()]
+        mark = f',"sent_at":{int(time.time() * 1000)}'
+        for message in messages:
+            message.stamp(mark)
+        return messages
+
+    def _join(self) -> None:
+        """Let clients in: the snapshot is taken after a flush, with nothing between."""
+        now = time.monotonic()
+        snapshot = Batch(self._current())
+        for client_id in list(self._joining)[:MAX_JOINS]:
+            joiner = self._joining.pop(client_id)
+            client, choice, first, missed = joiner.client, joiner.choice, snapshot, joiner.missed
+            if choice.names is not None or choice.batch:
+                wanted = (item for item in snapshot.messages if choice.wants(item.product))
+                first = Batch(wanted, choice.batch)
+                missed = [item for item in missed if choice.wants(item.product)]
+            if self._tell(client_id, client, client.welcome, first, now):
+                self._settle(client_id, client, choice, now + 1 / choice.max_hz if choice.max_hz else now)
+                if missed:
+                    self._give(client_id, client, Batch(missed), now)
+
+    def _step(self) -> float | None:
+        begun = time.monotonic()
+        self.flush()
+        if self._joining:
+            self._join()
+        due = self._release(time.monotonic())
+        if self._mode is Mode.ENHANCED:
+            busy = time.monotonic() - begun
+            self.worker.wait(min(self._flush_seconds, max(MIN_GATHER_SECONDS, GATHER_PER_FLUSH * busy)))
+        elif self._joining:
+            self.worker.wait(MIN_GATHER_SECONDS)
+        return 0.0 if self._joining or self._gathered else due
+
+
+def _parts(messages: list[Message], max_bytes: int) -> Iterator[list[Message]]:
+    """Cut messages into parts of at most so many bytes, or one message."""
+    part: list[Message] = []
+    held_bytes = 0
+    for message in messages:
+        held_bytes += len(message.payload)
+        if part and held_bytes > max_bytes:
+            yield part
+            part, held_bytes = [], len(message.payload)
+        part.append(message)
+    yield part
+
+
+def _hold(held: dict[object, Message], messages: Iterable[Message]) -> None:
+    for message in messages:
+        if message.event in CONFLATED:
+            key: object = (message.event, message.product)
+            held.pop(key, None)
+            held[key] = message
+        else:
+            held[message] = message

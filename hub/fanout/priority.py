@@ -15,7 +15,7 @@ EVENT = "priority_ticker_update"
 class PriorityPairs:
     """Owner of the set of priority pairs and of their pace."""
 
-    def __init__(self, publish: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, publish: Callable[[str, str, str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._publish = publish
         self._clock = clock
         self._lock = threading.Lock()
@@ -25,6 +25,10 @@ class PriorityPairs:
         self._due: dict[str, float] = {}
         self._held: dict[str, str] = {}  # product → payload
         self.worker = Worker("priority-pairs", self.step)  # sends what was held back
+
+    def has(self, product_id: str) -> bool:
+        """Tell whether a product is a priority pair."""
+        return product_id in self._pairs
 
     def add(self, product_id: str) -> None:
         """Add a pair. Idempotent."""
@@ -64,7 +68,7 @@ class PriorityPairs:
                 return
             self._held.pop(product_id, None)  # older than this one
             self._mark(product_id)
-        self._publish(EVENT, payload)
+        self._publish(EVENT, payload, product_id)
 
     def step(self) -> float | None:
         """Send what is due; return the seconds until the next is, None if nothing is held."""
@@ -75,8 +79,8 @@ class PriorityPairs:
                 del self._held[product_id]
                 self._mark(product_id)
             waiting = min((self._due[product_id] for product_id in self._held), default=None)
-        for _, payload in ready:
-            self._publish(EVENT, payload)
+        for product_id, payload in ready:
+            self._publish(EVENT, payload, product_id)
         return None if waiting is None else max(0.0, waiting - now)
 
     def _mark(self, product_id: str) -> None:

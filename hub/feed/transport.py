@@ -20,6 +20,7 @@ import websocket
 from websocket._abnf import continuous_frame, frame_buffer
 
 from hub import green
+from hub.wire import TEXT
 
 READ_BYTES = 65_536
 MAX_RETRY_AFTER_SECONDS = 300.0  # a wish beyond it would leave prices stale for longer than anybody meant
@@ -44,16 +45,40 @@ class _BufferedSocket:
         self.waited_until = time.monotonic()
         self._poll = None if green.is_patched() else _poll_of(sock)
 
+    def _fill(self) -> None:
+        before = time.monotonic()
+        # a native thread may also wait for its turn, while the data is there
+        waits = self._poll is None or not self._poll.poll(0)
+        self._data = self._sock.recv(READ_BYTES)
+        self._at = 0
+        after = time.monotonic()
+        if waits and after - before > 0.0005:
+            self.waited_until = after
+
+    def text_frame(self, limit: int) -> bytes | None:
+        """Return the payload of the next frame if it is the usual: a whole text message that has been read already.
+
+        None leaves it, whatever it is, to the library.
+        """
+        if self._at >= len(self._data):
+            self._fill()
+        data, at = self._data, self._at
+        if len(data) < at + 4 or data[at] != TEXT:
+            return None
+        length, start = data[at + 1], at + 2  # a mask's bit makes it over 127
+        if length == 126:
+            length, start = data[at + 2] << 8 | data[at + 3], at + 4
+        elif length > 126:
+            return None
+        end = start + length
+        if end > len(data) or length > limit:
+            return None
+        self._at = end
+        return data[start:end]
+
     def recv(self, size: int) -> bytes:
         if self._at >= len(self._data):
-            before = time.monotonic()
-            # a native thread may also wait for its turn, while the data is there
-            waits = self._poll is None or not self._poll.poll(0)
-            self._data = self._sock.recv(READ_BYTES)
-            self._at = 0
-            after = time.monotonic()
-            if waits and after - before > 0.0005:
-                self.waited_until = after
+            self._fill()
         start = self._at
         self._at = start + size
         return self._data[start : start + size]
@@ -98,6 +123,7 @@ class Transport:
         self._raw: socket.socket | None = None
         self._buffered: _BufferedSocket | None = None
         self._ws: Any = None
+        self._max_frame_bytes = 0
 
     def open(
         self, url: str, max_frame_bytes: int, timeout_seconds: float, tls: ssl.SSLContext | None,
@@ -156,6 +182,7 @@ class Transport:
 
     def _handshake(self, url: str, sock: socket.socket, max_frame_bytes: int) -> None:
         self._buffered = _BufferedSocket(sock)
+        self._max_frame_bytes = max_frame_bytes
         ws = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
         ws.frame_buffer = _CappedFrame(ws._recv, max_frame_bytes)
         ws.cont_frame = _CappedMessage(max_frame_bytes)
@@ -181,7 +208,10 @@ class Transport:
 
     def receive(self) -> bytes:
         """Wait for the next data frame and return its payload; answers pings. Raises ``TransportError``."""
+        assert self._buffered is not None
         try:
+            if (text := self._buffered.text_frame(self._max_frame_bytes)) is not None:
+                return text
             opcode, frame = self._ws.recv_data_frame()
         # under TLS a socket that the watchdog shut answers with a ValueError
         except (OSError, ValueError, websocket.WebSocketException) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -13,12 +14,16 @@ from flask_socketio import ConnectionRefusedError, SocketIO
 
 from hub import green
 from hub.fanout import engine
+from hub.fanout.choice import Choice, ChoiceError, subscribed, unsubscribed
+from hub.fanout.latency import Stage
+from hub.fanout.limits import Limits
 from hub.hub import PriceHub
 from hub.logs import Cooldown, OncePerSecond
 from hub.web.guard import presented_token, token_valid
 from hub.web.origins import origin_allowed
 
 MAX_MESSAGE_BYTES = 65_536  # unmasking is per byte: a megabyte would block the loop for 0.17 s
+MAX_SAMPLE_MS = 60_000.0
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
@@ -57,12 +62,12 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
         engineio_logger=quiet,
     )
     server = socketio.server
-    server.eio.client_buffer_bytes = settings.client_buffer_bytes
+    server.eio.limits = Limits(
+        settings.max_clients, settings.max_clients_per_ip, settings.max_events_per_second, settings.client_buffer_bytes,
+        settings.trusted_proxies,
+    )  # fmt: skip
+    server.eio.urgent = hub.priority.has
     refused = server.eio.counters = hub.counters
-
-    def snapshot() -> list[tuple[str, str]]:
-        now = time.monotonic()
-        return [("ticker_update", hub.payload(quote, now)) for quote in hub.book.quotes()]
 
     @socketio.on("connect")
     def connect(auth: Any = None) -> None:
@@ -75,7 +80,7 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
         if hub.fanout.has(sid):
             return  # an event of a client's own that is named so
         client = server.eio.sockets[server.manager.eio_sid_from_sid(sid, "/")]
-        hub.fanout.add(sid, client, snapshot)
+        hub.fanout.add(sid, client)
 
     @socketio.on("disconnect")
     def disconnect(*_: Any) -> None:
@@ -92,7 +97,45 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
         hub.relay("spike_alert", data[0])
         return {"success": True}
 
+    @socketio.on("subscribe")
+    def subscribe(*data: Any) -> dict[str, Any]:
+        # before there is a product list, nobody can say what is unknown: clients come back as soon as the hub does
+        known = hub.book.knows if hub.book.products else lambda _: True
+        return choose(lambda old: subscribed(old, _one(data), known))
+
+    @socketio.on("unsubscribe")
+    def unsubscribe(*data: Any) -> dict[str, Any]:
+        return choose(lambda old: (unsubscribed(old, _one(data)), []))
+
+    def choose(change: Callable[[Choice], tuple[Choice, list[str]]]) -> dict[str, Any]:
+        sid = request.sid  # type: ignore[attr-defined]
+        try:
+            choice, unknown = change(hub.fanout.choice_of(sid))
+        except ChoiceError as error:
+            refused["bad_subscribe"] += 1
+            return {"success": False, "error": str(error)}
+        if not hub.fanout.choose(sid, choice):
+            return {"success": False, "error": "not connected"}
+        names = ["*-*"] if choice.names is None else sorted(choice.names)
+        return {
+            "success": True, "products": names, "max_hz": choice.max_hz, "batch": choice.batch, "unknown": unknown
+        }  # fmt: skip
+
+    @socketio.on("latency_sample")
+    def latency_sample(*data: Any) -> dict[str, Any]:
+        sent_at = data[0].get("sent_at") if len(data) == 1 and isinstance(data[0], dict) else None
+        milliseconds = time.time() * 1000 - sent_at if type(sent_at) is int else -1.0
+        if not 0 <= milliseconds <= MAX_SAMPLE_MS:
+            refused["bad_latency_sample"] += 1
+            return {"success": False, "error": "sent_at must be that of a tick of the last minute"}
+        hub.fanout.latency.note(Stage.ROUND_TRIP, milliseconds, time.monotonic())
+        return {"success": True}
+
     return socketio
+
+
+def _one(data: tuple[Any, ...]) -> Any:
+    return data[0] if len(data) == 1 else None
 
 
 def tell_clients_of_stop(socketio: SocketIO, timeout_seconds: float) -> None:

@@ -14,6 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from hub.config import PRODUCT_ID
 from hub.explain import explain as explanation
+from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
 from hub.model import ConnectionStatus, HealthStatus, Quote, Standing, Trust
 from hub.payload import iso_time, json_number, shown_source
@@ -30,6 +31,7 @@ INDEX = (
     "/price/BTC-USD",
     "/price/BTC-USD/explain",
     "/gaps",
+    "/latency",
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
@@ -118,6 +120,11 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         found = hub.ledger.query(product, since, is_open, limit)
         body = {"epoch": hub.epoch, "count": len(found), "open": hub.ledger.open_count(), "gaps": found}
         return json_response({**body, "simulated": hub.simulated})
+
+    @routes.get("/latency")
+    def latency() -> Response:
+        body = {"window_seconds": WINDOW_SECONDS, "stages": hub.fanout.latency.body(), "simulated": hub.simulated}
+        return json_response(body)
 
     @routes.get("/tickers")
     def tickers() -> Response:

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import requests
 
+from hub.fanout.batch import Batch, Message
+from hub.fanout.broadcast import CutReason
+from hub.fanout.outbox import Outbox
 from tests.conftest import ROOT, HubProcess, eventually
 from tests.integration.test_socketio import Listener
 
@@ -17,6 +20,12 @@ TEXT = (ROOT / "docs" / "protocol.md").read_text()
 SECTIONS = re.findall(r"^### `([^`]+)`\n(.*?)(?=^##|\Z)", TEXT, re.M | re.S)
 EXAMPLES = {
     title: json.loads(found[1]) for title, body in SECTIONS if (found := re.search(r"```json\n(.*?)```", body, re.S))
+}
+# what a client asks: (the request, the acknowledgement)
+REQUESTS = {
+    title: [json.loads(block) for block in blocks]
+    for title, body in SECTIONS
+    if "/" not in title and len(blocks := re.findall(r"```json\n(.*?)```", body, re.S)) == 2
 }
 BODIES = {
     "POST /priority-pairs": {"product_id": "BTC-USD", "action": "add"},
@@ -63,7 +72,7 @@ def test_every_route_is_described(hub: HubProcess) -> None:
     described.add("/dashboard")
     for path in hub.get("/").json()["rest"]:
         assert path.replace("BTC-USD", "<id>") in described
-    assert len(ROUTES) == 14
+    assert len(ROUTES) == 15
 
 
 def test_the_events_examples(hub_factory: Callable[..., HubProcess]) -> None:
@@ -78,5 +87,31 @@ def test_the_events_examples(hub_factory: Callable[..., HubProcess]) -> None:
         answer = listener.events[event][0]
         if "ticker_update" in event and "age_ms" not in answer:  # only the snapshot's say how a price stands
             example = {name: value for name, value in example.items() if not name.endswith(("_ms", "connection_id"))}
+        if "ticker_update" in event:
+            example = {**example, "sent_at": EXAMPLES["ticker_batch"][0]["sent_at"]}
         check(example, answer, event)
+    now = listener.events["ticker_update"][-1]["sent_at"]
+    listener.client.emit("subscribe", {"products": ["BTC-USD", "*-EUR"]})
+    assert set(REQUESTS) == {"subscribe", "unsubscribe", "latency_sample"}
+    for event, (request, acknowledgement) in REQUESTS.items():
+        answer = listener.client.call(event, {"sent_at": now} if event == "latency_sample" else request)
+        check(acknowledgement, answer, event)
+        assert answer == acknowledgement
+    eventually(lambda: listener.events["ticker_batch"], 30)
+    for tick in listener.events["ticker_batch"][0]:
+        assert set(EXAMPLES["ticker_batch"][0]) <= set(tick)
     listener.close()
+
+
+def test_the_example_of_a_lag() -> None:
+    outbox = Outbox(1)
+    for _ in range(2):
+        outbox.add(Batch([Message("ticker_update", "{}", "BTC-USD")]), 0.0)
+    event, body = json.loads(outbox.packets(16, 2.5)[0].data[1:])
+    assert event == "lag"
+    check(EXAMPLES["lag"], body, "lag")
+
+
+def test_the_codes_of_a_cut() -> None:
+    described = {int(code): reason for code, reason in re.findall(r"^\| (40\d\d) \| `(\w+)` \|", TEXT, re.M)}
+    assert described == {reason.value: reason.name.lower() for reason in CutReason}

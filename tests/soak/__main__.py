@@ -1,4 +1,4 @@
-"""Play the long runs, print what came of them, write docs/soak.md:  make soak  (about 12 minutes)."""
+"""Play the long runs, print what came of them, write docs/soak.md:  make soak  (about 18 minutes)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from tests.conftest import ROOT
+from tests.soak.crowds import RUNS as CROWDS
 from tests.soak.runs import RUNS, Report, all_connections_killed, half_of_them_quiet, the_hub_stands_still
 
 TEXT = """# Long runs
 
-Written by `make soak` on {date}. A hub with 326 simulated products on 22 connections; all prices are read every 100 ms
-(after a stop of the hub every 20 ms) and held against what the simulator sent, and when.
+Written by `make soak` on {date}. A hub with 326 simulated products on 22 connections. In the first three runs all
+prices are read every 100 ms (after a stop of the hub every 20 ms) and held against what the simulator sent, and when.
+In the others five clients that read hold that every trade comes, and how soon.
 
 {sections}
 {summary}
@@ -26,7 +28,7 @@ def section(report: Report) -> str:
 
 
 def main(names: list[str]) -> int:
-    """Play all runs, or those named; the quiet one beside the two busy ones."""
+    """Play all runs, or those named; the quiet one beside the two busy ones, then the crowds, each alone."""
     chosen = [run for run in RUNS if not names or run.__name__ in names]
     lanes = [
         [run for run in (half_of_them_quiet,) if run in chosen],
@@ -34,6 +36,7 @@ def main(names: list[str]) -> int:
     ]
     with ThreadPoolExecutor(len(lanes)) as pool:
         reports = [report for lane in pool.map(lambda lane: [run() for run in lane], lanes) for report in lane]
+    reports += [run() for run in CROWDS if not names or run.__name__ in names]
     problems = [problem for report in reports for problem in report.problems]
     summary = "All bounds were kept." if not problems else f"{len(problems)} problems."
     text = TEXT.format(

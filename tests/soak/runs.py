@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import HubProcess, running_hub
 from tests.drills.judge import FINE, balance, judge_honesty, parse_claims
@@ -41,10 +42,13 @@ class Report:
 
 
 @contextlib.contextmanager
-def hub_of(*more: str) -> Iterator[HubProcess]:
-    """Run a hub that is well, on a simulator with more arguments."""
+def hub_of(*more: str, **options: Any) -> Iterator[HubProcess]:
+    """Run a hub that is well, on a simulator with more arguments; ``options`` are those of ``running_hub``."""
     arguments = ["--products", str(PRODUCTS), "--rate", str(RATE), *more]
-    with tempfile.TemporaryDirectory(prefix="soak") as folder, running_hub(Path(folder), arguments, []) as hub:
+    with (
+        tempfile.TemporaryDirectory(prefix="soak") as folder,
+        running_hub(Path(folder), arguments, [], **options) as hub,
+    ):
         hub.wait_until_covered(30)
         yield hub
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.book import HISTORY, MAX_JUMP, TICKING_SECONDS, Book, Late, Taken
-from hub.model import Heartbeat, Order, Quote, Source, Standing, Ticker, Trust
+from hub.book import HISTORY, MAX_JUMP, TICKING_SECONDS, Book
+from hub.model import Heartbeat, Late, Order, Quote, Source, Standing, Taken, Ticker, Trust
 from hub.payload import ticker_body
 
 TIME = "2026-11-20T01:02:03Z"

@@ -84,7 +84,7 @@ def test_pure_modules_know_the_model_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["hub.payload", "hub.wire", "hub.detect.volume", "hub.detect.health",
-                                    "hub.web.origins"])  # fmt: skip
+                                    "hub.web.origins", "hub.fanout.choice", "hub.fanout.limits"])  # fmt: skip
 def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
     assert of_hub(module) <= {"hub.model"}
     assert not within(MODULES[module], *IMPURE)
@@ -92,10 +92,23 @@ def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
 
 @pytest.mark.parametrize("module", room("feed"))
 def test_the_feed_knows_nothing_of_what_comes_after_it(module: str) -> None:
-    assert of_hub(module) <= {"hub.config", "hub.logs", "hub.green", "hub.model", "hub.worker", *room("feed")}
+    assert of_hub(module) <= {
+        "hub.config", "hub.logs", "hub.green", "hub.model", "hub.wire", "hub.worker", *room("feed")
+    }  # fmt: skip
 
 
 ALLOWED = {
+    "hub.fanout": set(),
+    "hub.fanout.batch": {"hub.wire"},
+    "hub.fanout.outbox": {"hub.fanout.batch"},
+    "hub.fanout.latency": set(),
+    "hub.fanout.broadcast": {"hub.fanout.batch", "hub.fanout.choice", "hub.fanout.latency", "hub.worker"},
+    "hub.fanout.priority": {"hub.worker"},
+    "hub.fanout.client": {
+        "hub.fanout.batch", "hub.fanout.broadcast", "hub.fanout.choice", "hub.fanout.limits", "hub.fanout.outbox",
+        "hub.fanout.engine", "hub", "hub.green", "hub.logs", "hub.wire",
+    },
+    "hub.fanout.engine": {"hub.fanout.broadcast", "hub.fanout.client", "hub.fanout.limits", "hub.logs"},
     "hub.book": {"hub.model", "hub.payload", "hub.trust", "hub.feed.continuity"},
     "hub.ledger": {"hub.model", "hub.payload", "hub.feed.continuity"},
     "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.worker"},
@@ -125,6 +138,15 @@ def test_a_room_of_its_own_imports_these_and_nothing_else(module: str) -> None:
 
 def test_the_book_is_told_the_time_and_opens_nothing() -> None:
     assert within(MODULES["hub.book"], *IMPURE) == {"threading"}  # for its lock
+
+
+@pytest.mark.parametrize("name", ["batch", "outbox"])
+def test_what_waits_for_a_client_is_told_the_time_and_opens_nothing(name: str) -> None:
+    assert not within(MODULES[f"hub.fanout.{name}"], *IMPURE)
+
+
+def test_a_histogram_reads_the_clock_and_no_more() -> None:
+    assert within(MODULES["hub.fanout.latency"], *IMPURE) == {"time"}
 
 
 @pytest.mark.parametrize("name", ["explain", "summary"])

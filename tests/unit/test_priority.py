@@ -32,8 +32,9 @@ class Bench:
         for product_id in product_ids:
             self.pairs.add(product_id)
 
-    def _publish(self, event: str, payload: str) -> None:
+    def _publish(self, event: str, payload: str, product_id: str) -> None:
         assert event == EVENT
+        assert self.pairs.has(product_id)
         self.sent.append((round(self.clock.now - 1_000.0, 3), payload))
 
     def tick(self, at: float, payload: str, product_id: str = "BTC-USD") -> None:
@@ -163,7 +164,7 @@ def test_the_thread_sends_what_is_held_and_ends_when_told_to(monkeypatch: pytest
     monkeypatch.setattr(priority, "UPDATE_INTERVAL_SECONDS", 0.02)
     sent, last = [], threading.Event()
 
-    def publish(event: str, payload: str) -> None:
+    def publish(event: str, payload: str, _: str) -> None:
         assert event == EVENT
         sent.append(payload)
         if payload in "bd":
@@ -191,7 +192,7 @@ def test_a_pair_that_is_due_earlier_does_not_wait_for_another(monkeypatch: pytes
     sent: list[str] = []
     told = threading.Event()
 
-    def publish(_: str, payload: str) -> None:
+    def publish(_: str, payload: str, __: str) -> None:
         sent.append(payload)
         if payload == "b2":
             told.set()

@@ -94,9 +94,10 @@ class Bench:
         self.repair = Repair(EmptyRest(), self.ledger.missing_of, lambda _: None, lambda: self.now)  # type: ignore
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)  # type: ignore[arg-type]
 
-    def _publish(self, event: str, payload: str) -> None:
+    def _publish(self, event: str, payload: str, product_id: str) -> None:
         assert event == "trust_update"
         self.sent.append(json.loads(payload))
+        assert self.sent[-1]["crypto"] == product_id
 
     def tick(self, trade_id: int, product_id: str = "BTC-USD", source: Source = Source.WS) -> None:
         self.book.apply(Ticker(product_id, "1.5", trade_id, TIME), source, "conn_000", 0.0, self.now)

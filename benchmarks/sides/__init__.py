@@ -1,0 +1,1 @@
+"""The programs that are measured: the hub's side, and its peers'."""

@@ -1,0 +1,329 @@
+"""One client of the Socket.IO server: bounded, and written to by one writer.
+
+Everything for a client waits in its ``Outbox``. A WebSocket that takes it is written to at once, by whoever offers,
+else by the client's own thread when the socket has room again: nobody waits for a client but itself. One that takes
+nothing for ``STUCK_SECONDS`` is cut off, its raw socket closed. Engine.IO's own packets (ping, close) wait in the same
+outbox, and so does what the WebSocket library writes by itself (pongs, the close frame): nothing comes between the two
+parts of a frame.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from engineio import exceptions, packet, payload, socket
+
+from hub import green
+from hub.fanout.batch import Batch, Control, Frames
+from hub.fanout.broadcast import CutReason
+from hub.fanout.choice import Choice
+from hub.fanout.limits import Budget
+from hub.fanout.outbox import Outbox
+from hub.logs import Cooldown
+from hub.wire import close_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hub.fanout.engine import HubEngine
+
+MAX_POLLING_PACKETS = payload.Payload.max_decode_packets
+MAX_FRAGMENTS = 1_000  # of one message
+PAUSE_SECONDS = 30.0  # for which the hub itself may stand still: the client's pong then waits unread, and is no silence
+UNSENT_BYTES = 65_536  # in the kernel, beyond what the client has room for: more is old prices, less is more wake-ups
+ANSWERS_PART = 4  # limits that answers and pongs to a client may fill: it asks and does not read
+STUCK_SECONDS = 8.0  # without room in a socket's buffers
+CLOSE_NORMAL, CLOSE_SERVICE_RESTART = 1000, 1012
+SLICE_SECONDS = 0.005  # of writing to one client, before others have their turn
+_WAKE = object()  # in engineio's queue: look at the outbox
+log = logging.getLogger(__name__)
+_warn = Cooldown(log)
+
+
+class _EngineSocket:
+    """The accepted WebSocket as engineio sees it: all but its end is left as it is."""
+
+    socket = None  # or the base class sets a timeout that a pause of the hub's uses up
+
+    def __init__(self, ws: Any, ended: Callable[[], None]) -> None:
+        self._ws = ws
+        self._ended = ended
+
+    def wait(self) -> Any:
+        data = None
+        try:
+            data = self._ws.wait()
+        finally:
+            if data is None:
+                self._ended()
+        return data
+
+    def close(self) -> None:
+        green.close_websocket(self._ws, CLOSE_NORMAL)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ws, name)
+
+
+class _ToDebugLog:
+    """Where eventlet's WebSocket writes what it has to say, in pieces and without line ends."""
+
+    @staticmethod
+    def write(text: str) -> None:
+        log.debug("%s", text)
+
+
+class ClientSocket(socket.Socket):
+    """One client. All of it runs on the web server's loop."""
+
+    def __init__(self, server: HubEngine, sid: str, address: str) -> None:
+        super().__init__(server, sid)
+        self.address = address
+        self.outbox = Outbox(server.limits.buffer_bytes, server.urgent)
+        self.budget = Budget(server.limits.events_per_second, time.monotonic())
+        self._ws: Any = None
+        self._writable = False  # whether the WebSocket may be written to: not before an upgrade is through
+        self._wrote_at = 0.0  # when the WebSocket last took something that had to wait
+        self._writing = False  # whether the WebSocket's writer runs
+        self._waiting = False  # whether somebody waits on engineio's queue for the outbox
+
+    @property
+    def transport(self) -> str:
+        """The transport in use: ``websocket`` or ``polling``."""
+        return "websocket" if self.upgraded else "polling"
+
+    # -- what comes in for the client -----------------------------------------------------------------
+
+    def welcome(self, snapshot: Batch, now: float) -> bool:
+        """Take the snapshot, which must fit in any case; False if the client is gone."""
+        self.outbox.limit_bytes = max(self.outbox.limit_bytes, 2 * len(snapshot.frames))
+        return self.offer(snapshot, now) if snapshot.messages else not self.closed
+
+    def offer(self, batch: Batch, now: float) -> bool:
+        """Take a batch without waiting; False if the client is gone."""
+        if self.closed or self.closing:
+            return False
+        outbox = self.outbox
+        if self._writable and not outbox.pending_bytes and not outbox.lagging:
+            frames = batch.frames
+            try:
+                sent = green.send_some(self._ws, frames)
+            except OSError:
+                return False  # its reader notices too, and ends it
+            if sent == len(frames):
+                return True
+            outbox.put(batch)
+            if sent:
+                outbox.head(now)
+                outbox.wrote(sent)
+        else:
+            outbox.add(batch, now)
+        self._wake()
+        return True
+
+    def choose(self, choice: Choice) -> None:
+        """Note what the client wants from now on."""
+        self.outbox.batched = choice.batch
+        self.outbox.keep(lambda message: choice.wants(message.product))
+
+    def send(self, pkt: packet.Packet) -> None:
+        """Queue a packet of Engine.IO or Socket.IO: it leaves in line with the rest."""
+        if self.check_ping_timeout():
+            self.write(Control(pkt))
+
+    def write(self, entry: Control | Frames) -> None:
+        """Put an entry in line, and write what can be written without waiting."""
+        self.outbox.put(entry)
+        if self.outbox.pending_bytes > ANSWERS_PART * self.outbox.limit_bytes:
+            self.cut(CutReason.NOT_READING)
+            return
+        if self._writable:
+            try:
+                self._write_some()
+            except OSError:
+                return  # its reader notices too, and ends it
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting and (self.outbox.pending_bytes or self.outbox.lagging):
+            self._waiting = False
+            self.queue.put(_WAKE)
+
+    # -- what goes out --------------------------------------------------------------------------------
+
+    def _write_some(self) -> bool:
+        """Write until the socket takes no more, or for a moment; return whether anything is left."""
+        outbox, until = self.outbox, time.monotonic() + SLICE_SECONDS
+        while (data := outbox.head(now := time.monotonic())) is not None:
+            sent = green.send_some(self._ws, data)
+            if not sent:
+                return True
+            outbox.wrote(sent)
+            self._wrote_at = now
+            if now > until:
+                return bool(outbox.pending_bytes)
+        return False
+
+    def poll(self) -> list[Any]:
+        """Wait for what is next: for a WebSocket until its end, for polling at most 16 packets.
+
+        Raises ``EngineIOError``, which ends the session, where another poll waits already: it would get what this one
+        wakes up for.
+        """
+        if self.upgraded:
+            self._write_until_closed()
+            return []
+        if self._waiting:
+            raise exceptions.EngineIOError("another poll is waiting")
+        empty = self.server.get_queue_empty_exception()
+        while True:
+            if self.upgrading or self.upgraded:
+                return [packet.Packet(packet.NOOP)]
+            if packets := self.outbox.packets(MAX_POLLING_PACKETS, time.monotonic()):
+                return packets
+            self._waiting = True
+            try:
+                entry = self.queue.get(timeout=self.server.ping_interval + self.server.ping_timeout)
+            except empty:
+                raise exceptions.QueueEmpty from None
+            finally:
+                self._waiting = False
+            if entry is None:
+                return []
+            if entry is not _WAKE:
+                return [entry]  # what ends a poll when the client upgrades
+
+    def _write_until_closed(self) -> None:
+        """Be the client's writer: of what could not be written at once."""
+        if self._ws is None or self.closed:  # it ended before this thread began
+            return
+        self.outbox.upgraded()
+        green.own_writer(self._ws, lambda frames: self.write(Frames(frames)))
+        self._writable = self._writing = True
+        try:
+            while True:
+                while self._writable and self._write_some():
+                    if not green.wait_writable(self._ws, STUCK_SECONDS):
+                        again_at = time.monotonic()  # the hub itself may have stood still: is there room by now?
+                        self._write_some()
+                        if self._wrote_at < again_at:
+                            self.cut(CutReason.NOT_READING)
+                            return
+                    self.server.sleep(0)
+                if self.closed:
+                    return
+                self._waiting = True
+                entry = self.queue.get()
+                self._waiting = False
+                if entry is None:
+                    if self._writable:
+                        self._write_some()
+                    return
+                if isinstance(entry, packet.Packet):
+                    self.outbox.put(Control(entry))
+        except OSError as error:
+            log.debug("client=%s is gone: %s", self.sid, error)
+        finally:
+            self._writing = self._waiting = False
+
+    def _stop_writing(self) -> None:
+        """Note that the WebSocket was read to its end: whoever went away gets nothing more, however slowly it reads."""
+        self._writable = False
+
+    # -- the end --------------------------------------------------------------------------------------
+
+    def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:  # noqa: ARG002
+        """Close the session; never wait for what is queued to be read, which a hostile client puts off for ever."""
+        super().close(wait=False, abort=abort, reason=reason)
+        self.server.sockets.pop(self.sid, None)  # it counts against the limits no more, and what it sends is refused
+
+    def cut(self, reason: CutReason) -> None:
+        """End the client at once: count and log why, tell it if it reads, wake whoever waits on its socket."""
+        if not self.closed:
+            label = reason.name.lower()
+            self.server.counters[f"cut_{label}"] += 1
+            pending = self.outbox.pending_bytes
+            _warn.warning(label, "cut client=%s reason=%d %s pending_bytes=%d", self.sid, reason, label, pending)
+        if self._writable and not self.outbox.pending_bytes:
+            with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
+                green.send_some(self._ws, close_frame(reason, reason.name.lower()))
+        self.close(abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+        if self._ws is not None:
+            green.cut(self._ws)
+
+    def tell_restart(self, timeout_seconds: float) -> None:
+        """Write what is queued, then close the WebSocket with 1012 (service restart): clients then reconnect.
+
+        Engine.IO's own CLOSE would make some clients stop for good.
+        """
+        if not self._writable:
+            self.queue.put(packet.Packet(packet.NOOP))  # ends a waiting poll
+            return
+        self.outbox.release(time.monotonic(), anyway=True)  # nothing may follow the close frame
+        self.write(Frames(close_frame(CLOSE_SERVICE_RESTART)))
+        give_up_at = time.monotonic() + timeout_seconds
+        while self.outbox.pending_bytes and time.monotonic() < give_up_at:
+            self.server.sleep(0.005)
+        if self.outbox.pending_bytes:
+            log.warning("client=%s was not told of the stop: it does not read", self.sid)
+            green.cut(self._ws)
+        elif self._ws is not None:
+            green.end_sending(self._ws)
+
+    # -- what the client sends ------------------------------------------------------------------------
+
+    def receive(self, pkt: packet.Packet) -> None:
+        """Take a packet in, if the client's budget has room for it."""
+        if self._allow():
+            super().receive(pkt)
+
+    def _allow(self) -> bool:
+        if self.budget.spend(time.monotonic()):
+            return True
+        self.cut(CutReason.TOO_MANY_EVENTS)
+        return False
+
+    def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """Take a polling client's packets in; raises ``EngineIOError``, which ends the session, for what is none."""
+        try:
+            super().handle_post_request(environ)
+        except ValueError as error:
+            self.server.refuse_packet(self.sid, error)
+            raise exceptions.EngineIOError("bad packet") from None
+
+    def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+            return self.server._bad_request("WebSocket version 13 is needed")
+        if self._ws is not None or self.upgrading:
+            return self.server._bad_request("An upgrade is under way")
+        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+        environ["wsgi.errors"] = _ToDebugLog
+        return super()._upgrade_websocket(environ, start_response)
+
+    def _websocket_handler(self, ws: Any) -> Any:
+        if self._ws is not None or self.closed:  # another one was faster, or the client ended meanwhile
+            return []
+        self._ws = ws
+        green.tune(ws, UNSENT_BYTES)
+        green.cap_messages(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS, self._allow)
+        ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout + PAUSE_SECONDS)
+        try:
+            return super()._websocket_handler(_EngineSocket(ws, self._stop_writing))
+        except OSError as error:  # while it upgraded: a probe that never came
+            log.debug("client=%s lost a WebSocket: %s", self.sid, error)
+            return []
+        except Exception as error:  # noqa: BLE001 - the decoder raises whatever the bytes lead it to
+            if not self.closed:
+                self.server.refuse_packet(self.sid, error)
+            return []
+        finally:
+            self._writable = self.upgrading = False
+            if self.upgraded:  # a failed attempt leaves the client polling
+                self.close(abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+                green.cut(ws)
+                while self._writing:  # the descriptor is closed after this: nobody may wait on it then
+                    self.server.sleep(0)
+            self._ws = None

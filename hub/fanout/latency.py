@@ -1,0 +1,98 @@
+"""How long a tick takes, stage by stage, over the last minute: a histogram a stage, in slots of a few seconds.
+
+Stages, in milliseconds:
+- ``exchange_to_hub``: from the exchange's time of the trade to the reading of its frame; two clocks, so it can be
+  negative;
+- ``hub_to_written``: from the publishing of an event to the moment when every client that keeps up has been written to;
+- ``round_trip``: from ``sent_at`` of a tick to the answer of a client that samples; one clock.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Any, Protocol
+
+WINDOW_SECONDS = 60.0
+SLOT_SECONDS = 5.0
+STEP = 1.05  # from one bucket's bound to the next: percentiles are right to 5 %
+SMALLEST_MS = 0.01
+PERCENTILES = (50, 95, 99)
+_LOG_STEP = math.log(STEP)
+
+
+class Stage(StrEnum):
+    """A part of a tick's way."""
+
+    EXCHANGE_TO_HUB = "exchange_to_hub"
+    HUB_TO_WRITTEN = "hub_to_written"
+    ROUND_TRIP = "round_trip"
+
+
+class _Timed(Protocol):
+    at: float
+
+
+class Latency:
+    """Owner of the histograms; cheap to note in: one logarithm a tick."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._slots: dict[Stage, deque[tuple[float, Counter[int]]]] = {stage: deque() for stage in Stage}
+
+    def note(self, stage: Stage, milliseconds: float, now: float) -> None:
+        """Note one value; ``now`` is monotonic."""
+        self._slot(stage, now)[_bucket(milliseconds)] += 1
+
+    def written(self, messages: Iterable[_Timed], now: float) -> None:
+        """Note that these were written."""
+        slot = self._slot(Stage.HUB_TO_WRITTEN, now)
+        for message in messages:
+            slot[_bucket((now - message.at) * 1000)] += 1
+
+    def _slot(self, stage: Stage, now: float) -> Counter[int]:
+        slots = self._slots[stage]
+        if not slots or now - slots[-1][0] >= SLOT_SECONDS:
+            slots.append((now, Counter()))
+            self._drop_old(slots, now)
+        return slots[-1][1]
+
+    @staticmethod
+    def _drop_old(slots: deque[tuple[float, Counter[int]]], now: float) -> None:
+        while slots and now - slots[0][0] > WINDOW_SECONDS:
+            slots.popleft()
+
+    def body(self) -> dict[str, Any]:
+        """Return the stages of ``GET /latency``; percentiles are None where nothing was noted."""
+        now = self._clock()
+        stages = {}
+        for stage, slots in self._slots.items():
+            self._drop_old(slots, now)
+            total: Counter[int] = Counter()
+            for _, slot in list(slots):
+                total.update(slot)
+            stages[stage.value] = {
+                "count": total.total(), **{f"p{percent}_ms": _percentile(total, percent) for percent in PERCENTILES}
+            }  # fmt: skip
+        return stages
+
+
+def _bucket(milliseconds: float) -> int:
+    """Return the bucket of a value: 0 for what is tiny, negative ones for negative values."""
+    if abs(milliseconds) < SMALLEST_MS:
+        return 0
+    index = 1 + int(math.log(abs(milliseconds) / SMALLEST_MS) / _LOG_STEP)
+    return index if milliseconds > 0 else -index
+
+
+def _percentile(total: Counter[int], percent: int) -> float | None:
+    left = math.ceil(total.total() * percent / 100)
+    for bucket in sorted(total):
+        left -= total[bucket]
+        if left <= 0:
+            middle = SMALLEST_MS * STEP ** (abs(bucket) - 0.5) if bucket else 0.0
+            return round(math.copysign(middle, bucket), 3)
+    return None

@@ -1,0 +1,61 @@
+"""How much a client may ask for. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+BURST_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of all clients and of each; ``clients_per_ip`` 0: no limit. Addresses in ``trusted_proxies`` speak for others."""
+
+    clients: int = 5_000
+    clients_per_ip: int = 0
+    events_per_second: float = 50.0
+    buffer_bytes: int = 262_144
+    trusted_proxies: Sequence[Network] = ()
+
+
+class Budget:
+    """Events of one client: so many a second, and what ``BURST_SECONDS`` would allow in one go."""
+
+    __slots__ = ("_at", "_left", "_rate")
+
+    def __init__(self, per_second: float, now: float) -> None:
+        self._rate = per_second
+        self._left = per_second * BURST_SECONDS
+        self._at = now
+
+    def spend(self, now: float) -> bool:
+        """Take one event out; False if the budget is used up."""
+        self._left = min(self._rate * BURST_SECONDS, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+def client_address(environ: Mapping[str, Any], trusted: Sequence[Network]) -> str:
+    """Return whose request it is: the peer, or the last in ``X-Forwarded-For`` that is no trusted proxy of ours."""
+    address = str(environ.get("REMOTE_ADDR", ""))
+    forwarded = [item.strip() for item in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if item.strip()]
+    while forwarded and _is_trusted(address, trusted):
+        address = forwarded.pop()
+    return address
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:  # as a socket for both shows it
+        found = found.ipv4_mapped
+    return any(found in network for network in trusted)

@@ -1,0 +1,150 @@
+"""What waits for one client: in order, bounded, and conflated where the client lags. It opens nothing and never waits.
+
+A client that keeps up gets everything. Past ``limit_bytes`` nothing more is queued: of each product the latest is held,
+and leaves, after a ``lag`` event that counts what it replaced, when most of the queue has been taken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from engineio import packet
+
+from hub.fanout.batch import CONFLATED, TICK, Batch, Control, Message
+
+RELEASE_PART = 4  # what is held joins the queue when no more than this part of the limit waits
+
+
+class Entry(Protocol):
+    """One thing that waits: its bytes for a WebSocket, its packets for a client that polls."""
+
+    @property
+    def frames(self) -> bytes:
+        """All of it, as WebSocket frames."""
+
+    def packets(self) -> list[packet.Packet]:
+        """All of it, as Engine.IO packets."""
+
+
+class Outbox:
+    """Not thread-safe: for one loop. ``urgent(product)`` tells the products that go first under pressure."""
+
+    def __init__(self, limit_bytes: int, urgent: Callable[[str], bool] = lambda _: False) -> None:
+        self.limit_bytes = limit_bytes
+        self.batched = False  # whether released ticks leave as ``ticker_batch``
+        self.pending_bytes = 0  # queued, and neither written nor fetched
+        self.conflated_total = 0  # ticks that a newer one replaced
+        self.dropped_total = 0
+        self._urgent = urgent
+        self._entries: deque[Entry] = deque()
+        self._head: memoryview | None = None  # what is left of the first entry
+        self._packets: deque[packet.Packet] = deque()
+        self._held: dict[object, Message] = {}
+        self._held_loose: deque[Message] = deque()  # those that nothing replaces, in order
+        self._loose_bytes = 0
+        self._lag_since = 0.0
+        self._told = (0, 0)  # conflated and dropped, as of the last ``lag`` event
+
+    @property
+    def lagging(self) -> bool:
+        """Whether the client gets the latest only, for now."""
+        return bool(self._held)
+
+    def put(self, entry: Entry) -> None:
+        """Queue something that must not be lost."""
+        if not entry.frames:
+            return
+        self._entries.append(entry)
+        self.pending_bytes += len(entry.frames)
+
+    def add(self, batch: Batch, now: float) -> None:
+        """Queue a batch, or hold the latest of it where too much waits; ``now`` is monotonic."""
+        if not self._held and self.pending_bytes + len(batch.frames) <= self.limit_bytes:
+            self.put(batch)
+            return
+        if not self._held:
+            self._lag_since = now
+        for message in batch.messages:
+            self._hold(message)
+
+    def _hold(self, message: Message) -> None:
+        if message.event in CONFLATED:
+            key = (message.event, message.product)
+            replaced = self._held.pop(key, None)
+            self.conflated_total += replaced is not None and message.event == TICK
+            self._held[key] = message
+            return
+        self._held[message] = message
+        self._held_loose.append(message)
+        self._loose_bytes += len(message.frame)
+        while self._loose_bytes > self.limit_bytes and len(self._held_loose) > 1:
+            oldest = self._held_loose.popleft()
+            del self._held[oldest]
+            self._loose_bytes -= len(oldest.frame)
+            self.dropped_total += 1
+
+    def keep(self, wanted: Callable[[Message], bool]) -> None:
+        """Let go of what is held and no longer wanted."""
+        self._held = {key: message for key, message in self._held.items() if wanted(message)}
+        self._held_loose = deque(message for message in self._held_loose if message in self._held)
+        self._loose_bytes = sum(len(message.frame) for message in self._held_loose)
+
+    def release(self, now: float, anyway: bool = False) -> None:
+        """Queue what is held, if little waits before it (or ``anyway``)."""
+        if not self._held or (self.pending_bytes * RELEASE_PART > self.limit_bytes and not anyway):
+            return
+        messages = list(self._held.values())
+        messages.sort(key=lambda message: message.product is None or not self._urgent(message.product))
+        conflated, dropped = self.conflated_total - self._told[0], self.dropped_total - self._told[1]
+        if conflated or dropped:
+            self._told = (self.conflated_total, self.dropped_total)
+            behind_ms = int((now - self._lag_since) * 1000)
+            body = f'{{"conflated":{conflated},"dropped":{dropped},"behind_ms":{behind_ms}}}'
+            messages.insert(0, Message("lag", body))
+        self._held = {}
+        self._held_loose.clear()
+        self._loose_bytes = 0
+        self.put(Batch(messages, self.batched))
+
+    # -- for a WebSocket ------------------------------------------------------------------------------
+
+    def upgraded(self) -> None:
+        """Go on with a WebSocket where polling ended: packets that were taken apart and not fetched come first."""
+        for pkt in reversed(self._packets):
+            entry = Control(pkt)
+            self._entries.appendleft(entry)
+            self.pending_bytes += len(entry.frames)
+        self._packets.clear()
+
+    def head(self, now: float) -> memoryview | None:
+        """Return the bytes that are to be written next, None if there are none."""
+        if self._head is None:
+            self.release(now)
+            if not self._entries:
+                return None
+            self._head = memoryview(self._entries[0].frames)
+        return self._head
+
+    def wrote(self, count: int) -> None:
+        """Note that so many bytes of ``head`` were written."""
+        assert self._head is not None
+        self.pending_bytes -= count
+        self._head = self._head[count:]
+        if not self._head:
+            self._head = None
+            self._entries.popleft()
+
+    # -- for a client that polls ----------------------------------------------------------------------
+
+    def packets(self, limit: int, now: float) -> list[packet.Packet]:
+        """Take at most ``limit`` packets out."""
+        while len(self._packets) < limit:
+            self.release(now)
+            if not self._entries:
+                break
+            entry = self._entries.popleft()
+            self.pending_bytes -= len(entry.frames)
+            self._packets.extend(entry.packets())
+        return [self._packets.popleft() for _ in range(min(limit, len(self._packets)))]
