@@ -27,6 +27,7 @@ class Arrival:
         self._read_at: float | None = None
         self._empty_at: float | None = None  # when nothing waited, while something does
         self._least = (0.0, 0.0)  # the least lateness since then, and when that was
+        self._resumed_at = 0.0  # when reading went on after a stall
         self._offset: float | None = None  # wall clock - monotonic clock
         self._stepped = False  # whether the wall clock was set since what is usual was learnt
 
@@ -47,7 +48,7 @@ class Arrival:
             self._stepped = bool(self._lags)
         self._offset = wall - now
         if before is not None and now - before > STALL_SECONDS:
-            self._empty_at, self._least = before, (float("inf"), now)
+            self._empty_at, self._least, self._resumed_at = before, (float("inf"), now), now
         elif busy and self._empty_at is None and self._lags:
             self._empty_at, self._least = waited_until, (float("inf"), now)
         if self._empty_at is None and (now < self._sample_at or not typical):
@@ -56,7 +57,10 @@ class Arrival:
         if self._empty_at is None:
             self._learn(lag, now)
             return now
-        late = lag - min(self._lags) if self._lags else now - self._empty_at
+        if self._lags:
+            late = lag - min(self._lags)
+        else:  # a socket too young to know: until it waits for the network again
+            late = 0.0 if waited_until > self._resumed_at else now - self._empty_at
         if late < self._least[0]:
             self._least = (late, now)
         if late < CAUGHT_UP_SECONDS:

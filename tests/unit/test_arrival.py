@@ -59,6 +59,9 @@ def test_without_anything_to_compare_with_the_stall_counts_whole() -> None:
     arrival = Arrival()
     arrival._read_at = 100.0
     assert stamp(arrival, text(0.0), WALL + 5.0, 105.0) == 100.0
+    assert arrival.stamp(text(0.0), WALL + 5.1, 105.1, 105.0) == 100.0
+    assert arrival.stamp(text(0.0), WALL + 5.2, 105.2, 105.2) == 105.2  # it had to wait: nothing is left in the buffers
+    assert not arrival.catching_up
 
 
 def test_a_hub_slower_than_its_feed_does_not_make_old_evidence_fresh(arrival: Arrival) -> None:
