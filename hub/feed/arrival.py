@@ -57,10 +57,9 @@ class Arrival:
         if self._empty_at is None:
             self._learn(lag, now)
             return now
-        if self._lags:
-            late = lag - min(self._lags)
-        else:  # a socket too young to know: until it waits for the network again
-            late = 0.0 if waited_until > self._resumed_at else now - self._empty_at
+        # a socket too young to know what is usual has caught up when it waits for the network again
+        unknown = 0.0 if waited_until > self._resumed_at else now - self._empty_at
+        late = lag - min(self._lags) if self._lags else unknown
         if late < self._least[0]:
             self._least = (late, now)
         if late < CAUGHT_UP_SECONDS:
