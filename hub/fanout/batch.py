@@ -53,12 +53,12 @@ class Batch:
     ``batched``: ticks that follow one another leave as one ``ticker_batch`` event, a list.
     """
 
-    __slots__ = ("_batched", "_frames", "messages")
+    __slots__ = ("_batched", "frames", "messages")
 
     def __init__(self, messages: Iterable[Message], batched: bool = False) -> None:
         self.messages = tuple(messages)
         self._batched = batched
-        self._frames: bytes | None = None
+        self.frames = b"".join([message.frame for message in self._ready()])  # all of it, for one write
 
     def _ready(self) -> Iterator[Message]:
         if not self._batched:
@@ -69,13 +69,6 @@ class Batch:
                 yield Message("ticker_batch", f"[{','.join(message.payload for message in run)}]")
             else:
                 yield from run
-
-    @property
-    def frames(self) -> bytes:
-        """What a WebSocket client is sent: all frames, for one write."""
-        if self._frames is None:
-            self._frames = b"".join([message.frame for message in self._ready()])
-        return self._frames
 
     def packets(self) -> list[packet.Packet]:
         """Return the same as Engine.IO packets, for a client that polls."""

@@ -201,7 +201,11 @@ class Fanout:
         now = time.monotonic()
         plain = Batch(messages)
         for client_id, client in list(self._plain.items()):
-            self._give(client_id, client, plain, now)
+            try:  # not through _give: it runs a hundred thousand times a second
+                if not client.offer(plain, now):
+                    self.remove(client_id)
+            except Exception:  # noqa: BLE001 - it is logged
+                self._give_up(client_id, client)
         if not self._choosers:
             return
         chosen: dict[tuple[object, bool], Batch] = {}
@@ -226,11 +230,14 @@ class Fanout:
             if tell(batch, now):
                 return True
             self.remove(client_id)
-        except Exception:
-            log.exception("bug in a client's queue; it is given up")
-            self.remove(client_id)
-            client.cut(CutReason.BUG)
+        except Exception:  # noqa: BLE001 - it is logged
+            self._give_up(client_id, client)
         return False
+
+    def _give_up(self, client_id: str, client: Client) -> None:
+        log.exception("bug in a client's queue; it is given up")
+        self.remove(client_id)
+        client.cut(CutReason.BUG)
 
     def _release(self, now: float, all_of_it: bool = False) -> float | None:
         """Send what a client's pace held back and allows now; return the seconds until the next may go."""

@@ -36,6 +36,8 @@ PAUSE_SECONDS = 30.0  # for which the hub itself may stand still: the client's p
 UNSENT_BYTES = 65_536  # in the kernel, beyond what the client has room for: more is old prices, less is more wake-ups
 ANSWERS_PART = 4  # limits that answers and pongs to a client may fill: it asks and does not read
 STUCK_SECONDS = 8.0  # without room in a socket's buffers
+LINGER_SECONDS = 2.0  # for which a client that is told to go may take its time
+BINARY = ("5", "6")  # Socket.IO events with attachments: nobody sends any, and they would pile up
 CLOSE_NORMAL, CLOSE_SERVICE_RESTART = 1000, 1012
 SLICE_SECONDS = 0.005  # of writing to one client, before others have their turn
 _WAKE = object()  # in engineio's queue: look at the outbox
@@ -85,6 +87,7 @@ class ClientSocket(socket.Socket):
         self.outbox = Outbox(server.limits.buffer_bytes, server.urgent)
         self.budget = Budget(server.limits.events_per_second, time.monotonic())
         self._ws: Any = None
+        self._send: Callable[[bytes | memoryview], int]  # to the WebSocket, while it is writable
         self._writable = False  # whether the WebSocket may be written to: not before an upgrade is through
         self._wrote_at = 0.0  # when the WebSocket last took something that had to wait
         self._writing = False  # whether the WebSocket's writer runs
@@ -110,7 +113,9 @@ class ClientSocket(socket.Socket):
         if self._writable and not outbox.pending_bytes and not outbox.lagging:
             frames = batch.frames
             try:
-                sent = green.send_some(self._ws, frames)
+                sent = self._send(frames)
+            except BlockingIOError:
+                sent = 0
             except OSError:
                 return False  # its reader notices too, and ends it
             if sent == len(frames):
@@ -119,6 +124,7 @@ class ClientSocket(socket.Socket):
             if sent:
                 outbox.head(now)
                 outbox.wrote(sent)
+                self._wrote_at = now
         else:
             outbox.add(batch, now)
         self._wake()
@@ -130,13 +136,13 @@ class ClientSocket(socket.Socket):
         self.outbox.keep(lambda message: choice.wants(message.product))
 
     def send(self, pkt: packet.Packet) -> None:
-        """Queue a packet of Engine.IO or Socket.IO: it leaves in line with the rest."""
+        """Queue a packet of Engine.IO or Socket.IO: it leaves in line with the rest, a ping before it."""
         if self.check_ping_timeout():
-            self.write(Control(pkt))
+            self.write(Control(pkt), first=pkt.packet_type == packet.PING)
 
-    def write(self, entry: Control | Frames) -> None:
+    def write(self, entry: Control | Frames, first: bool = False) -> None:
         """Put an entry in line, and write what can be written without waiting."""
-        self.outbox.put(entry)
+        (self.outbox.put_first if first else self.outbox.put)(entry)
         if self.outbox.pending_bytes > ANSWERS_PART * self.outbox.limit_bytes:
             self.cut(CutReason.NOT_READING)
             return
@@ -177,6 +183,7 @@ class ClientSocket(socket.Socket):
             self._write_until_closed()
             return []
         if self._waiting:
+            self._refused("polls")
             raise exceptions.EngineIOError("another poll is waiting")
         empty = self.server.get_queue_empty_exception()
         while True:
@@ -207,9 +214,9 @@ class ClientSocket(socket.Socket):
             while True:
                 while self._writable and self._write_some():
                     if not green.wait_writable(self._ws, STUCK_SECONDS):
-                        again_at = time.monotonic()  # the hub itself may have stood still: is there room by now?
-                        self._write_some()
-                        if self._wrote_at < again_at:
+                        self._write_some()  # the hub itself may have stood still: is there room by now?
+                        # others write to it, too, while this thread waits
+                        if time.monotonic() - self._wrote_at >= STUCK_SECONDS:
                             self.cut(CutReason.NOT_READING)
                             return
                     self.server.sleep(0)
@@ -237,8 +244,20 @@ class ClientSocket(socket.Socket):
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:  # noqa: ARG002
         """Close the session; never wait for what is queued to be read, which a hostile client puts off for ever."""
+        if self.closed or self.closing:
+            return
+        if reason == self.server.reason.PING_TIMEOUT:
+            self.server.counters["cut_ping_timeout"] += 1
         super().close(wait=False, abort=abort, reason=reason)
         self.server.sockets.pop(self.sid, None)  # it counts against the limits no more, and what it sends is refused
+        if self._ws is not None:
+            self.server.start_background_task(self._cut_soon, self._ws)
+
+    def _cut_soon(self, ws: Any) -> None:
+        """Cut the raw socket of a session that is over, if its client does not close it."""
+        self.server.sleep(LINGER_SECONDS)
+        if self._ws is ws:
+            green.cut(ws)
 
     def cut(self, reason: CutReason) -> None:
         """End the client at once: count and log why, tell it if it reads, wake whoever waits on its socket."""
@@ -276,12 +295,16 @@ class ClientSocket(socket.Socket):
     # -- what the client sends ------------------------------------------------------------------------
 
     def receive(self, pkt: packet.Packet) -> None:
-        """Take a packet in, if the client's budget has room for it."""
-        if self._allow():
+        """Take a packet in, if the client's budget has room for it. Raises ``SocketIsClosedError`` after the end."""
+        if self.closed:
+            raise exceptions.SocketIsClosedError
+        if pkt.packet_type == packet.MESSAGE and (isinstance(pkt.data, bytes) or str(pkt.data).startswith(BINARY)):
+            self.server.refuse_packet(self.sid, ValueError("binary events are not taken"))
+        elif self._allow(len(pkt.data) if isinstance(pkt.data, str) else 0):
             super().receive(pkt)
 
-    def _allow(self) -> bool:
-        if self.budget.spend(time.monotonic()):
+    def _allow(self, size_bytes: int = 0) -> bool:
+        if self.budget.spend(time.monotonic(), size_bytes):
             return True
         self.cut(CutReason.TOO_MANY_EVENTS)
         return False
@@ -290,9 +313,16 @@ class ClientSocket(socket.Socket):
         """Take a polling client's packets in; raises ``EngineIOError``, which ends the session, for what is none."""
         try:
             super().handle_post_request(environ)
+        except exceptions.ContentTooLongError:
+            self._refused("too_large")
+            raise
         except ValueError as error:
             self.server.refuse_packet(self.sid, error)
             raise exceptions.EngineIOError("bad packet") from None
+
+    def _refused(self, reason: str) -> None:
+        self.server.counters[f"refused_{reason}"] += 1
+        _warn.warning(reason, "client=%s is refused: %s", self.sid, reason)
 
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
@@ -308,7 +338,8 @@ class ClientSocket(socket.Socket):
             return []
         self._ws = ws
         green.tune(ws, UNSENT_BYTES)
-        green.cap_messages(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS, self._allow)
+        green.guard_reading(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS, self._allow, self._refused)
+        self._send = green.sender(ws)
         ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout + PAUSE_SECONDS)
         try:
             return super()._websocket_handler(_EngineSocket(ws, self._stop_writing))

@@ -56,6 +56,10 @@ class HubEngine(engineio.Server):
             self.refuse_packet(args[0], error)
         return None
 
+    def _bad_request(self, message: str | None = None) -> Any:
+        self.counters["refused_origins"] += message == "Not an accepted origin."
+        return super()._bad_request(message)
+
     def _refusal(self, address: str) -> str | None:
         """Return why no more clients are let in from an address, None if one is."""
         limits, present = self.limits, self.sockets

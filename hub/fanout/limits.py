@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-BURST_SECONDS = 2.0
+BURST_SECONDS = 30.0  # as long as the hub itself may stand still: what waited then comes all at once
+BYTES_PER_EVENT = 4_096  # a message costs an event for each so many bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Limits:
 
 
 class Budget:
-    """Events of one client: so many a second, and what ``BURST_SECONDS`` would allow in one go."""
+    """Events of one client: so many a second, and what ``BURST_SECONDS`` would allow in one go. Bytes cost, too."""
 
     __slots__ = ("_at", "_left", "_rate")
 
@@ -32,13 +33,14 @@ class Budget:
         self._left = per_second * BURST_SECONDS
         self._at = now
 
-    def spend(self, now: float) -> bool:
-        """Take one event out; False if the budget is used up."""
+    def spend(self, now: float, size_bytes: int = 0) -> bool:
+        """Take one event of so many bytes out; False if the budget is used up."""
+        cost = 1 + size_bytes / BYTES_PER_EVENT
         self._left = min(self._rate * BURST_SECONDS, self._left + (now - self._at) * self._rate)
         self._at = now
-        if self._left < 1:
+        if self._left < cost:
             return False
-        self._left -= 1
+        self._left -= cost
         return True
 
 

@@ -34,6 +34,7 @@ class Outbox:
     def __init__(self, limit_bytes: int, urgent: Callable[[str], bool] = lambda _: False) -> None:
         self.limit_bytes = limit_bytes
         self.batched = False  # whether released ticks leave as ``ticker_batch``
+        self.lagging = False  # whether the client gets the latest only, for now
         self.pending_bytes = 0  # queued, and neither written nor fetched
         self.conflated_total = 0  # ticks that a newer one replaced
         self.dropped_total = 0
@@ -47,11 +48,6 @@ class Outbox:
         self._lag_since = 0.0
         self._told = (0, 0)  # conflated and dropped, as of the last ``lag`` event
 
-    @property
-    def lagging(self) -> bool:
-        """Whether the client gets the latest only, for now."""
-        return bool(self._held)
-
     def put(self, entry: Entry) -> None:
         """Queue something that must not be lost."""
         if not entry.frames:
@@ -59,15 +55,24 @@ class Outbox:
         self._entries.append(entry)
         self.pending_bytes += len(entry.frames)
 
+    def put_first(self, entry: Entry) -> None:
+        """Queue something that passes what waits, but for what was written in part: a ping is no use later."""
+        if self._packets:  # for a client that polls, these come before the entries
+            self._packets.extendleft(reversed(entry.packets()))
+            return
+        self._entries.insert(0 if self._head is None else 1, entry)
+        self.pending_bytes += len(entry.frames)
+
     def add(self, batch: Batch, now: float) -> None:
         """Queue a batch, or hold the latest of it where too much waits; ``now`` is monotonic."""
-        if not self._held and self.pending_bytes + len(batch.frames) <= self.limit_bytes:
+        if not self.lagging and self.pending_bytes + len(batch.frames) <= self.limit_bytes:
             self.put(batch)
             return
-        if not self._held:
+        if not self.lagging:
             self._lag_since = now
         for message in batch.messages:
             self._hold(message)
+        self.lagging = bool(self._held)
 
     def _hold(self, message: Message) -> None:
         if message.event in CONFLATED:
@@ -90,10 +95,11 @@ class Outbox:
         self._held = {key: message for key, message in self._held.items() if wanted(message)}
         self._held_loose = deque(message for message in self._held_loose if message in self._held)
         self._loose_bytes = sum(len(message.frame) for message in self._held_loose)
+        self.lagging = bool(self._held)
 
     def release(self, now: float, anyway: bool = False) -> None:
         """Queue what is held, if little waits before it (or ``anyway``)."""
-        if not self._held or (self.pending_bytes * RELEASE_PART > self.limit_bytes and not anyway):
+        if not self.lagging or (self.pending_bytes * RELEASE_PART > self.limit_bytes and not anyway):
             return
         messages = list(self._held.values())
         messages.sort(key=lambda message: message.product is None or not self._urgent(message.product))
@@ -104,6 +110,7 @@ class Outbox:
             body = f'{{"conflated":{conflated},"dropped":{dropped},"behind_ms":{behind_ms}}}'
             messages.insert(0, Message("lag", body))
         self._held = {}
+        self.lagging = False
         self._held_loose.clear()
         self._loose_bytes = 0
         self.put(Batch(messages, self.batched))

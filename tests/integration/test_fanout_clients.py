@@ -473,9 +473,35 @@ def test_a_flood_by_polling_ends_its_sender_and_leaves_nothing(busy: HubProcess)
     before = counter(busy, "cut_too_many_events")
     polling = PollingClient(busy)
     text = "\x1e".join(['42["nothing",{}]'] * 16)
-    statuses = [polling.post(text).status_code for _ in range(20)]
+    statuses = [polling.post(text).status_code for _ in range(110)]  # more than the burst
     assert statuses[-1] == 400
     assert counter(busy, "cut_too_many_events") == before + 1
+
+
+@pytest.mark.parametrize(
+    ("data", "counted"),
+    [
+        (struct.pack("!BBQ", 0x81, 0xFF, 200_000_000) + b"mask", "refused_too_large"),
+        (frame(b"x" * 60_000, final=False) + frame(b"x" * 60_000, opcode=0), "refused_too_large"),
+        (b"\x81\x01x", "refused_frames"),  # unmasked
+        (frame(b'451-["spike_alert",{"_placeholder":true,"num":0}]'), "cut_bad_packet"),
+        (frame(b"\x00" * 10, opcode=2), "cut_bad_packet"),
+    ],
+    ids=["large", "large in fragments", "unmasked", "an event with an attachment", "an attachment"],
+)
+def test_what_ends_a_client_is_counted(busy: HubProcess, data: bytes, counted: str) -> None:
+    before = counter(busy, counted)
+    sock = connected(busy)
+    sock.sendall(data)
+    assert ends(sock)
+    sock.close()
+    eventually(lambda: counter(busy, counted) == before + 1)
+
+
+def test_a_foreign_origin_is_counted(busy: HubProcess) -> None:
+    before = counter(busy, "refused_origins")
+    assert requests.get(busy.url + POLL, headers={"Origin": "https://evil.example"}, timeout=5).status_code == 400
+    assert counter(busy, "refused_origins") == before + 1
 
 
 def test_two_polls_at_a_time_are_one_too_many(busy: HubProcess) -> None:

@@ -8,6 +8,7 @@ import json
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from hub.fanout.broadcast import CutReason, Fanout
 from hub.fanout.choice import Choice
 from hub.fanout.client import ANSWERS_PART, MAX_POLLING_PACKETS, ClientSocket
 from hub.fanout.engine import HubEngine
-from hub.fanout.limits import Limits
+from hub.fanout.limits import BURST_SECONDS, Limits
 from hub.wire import close_frame, text_frame
 from tests.conftest import eventually
 
@@ -62,6 +63,7 @@ class Peer:
         client._ws = SimpleNamespace(
             socket=SimpleNamespace(fd=ours, shutdown=ours.shutdown, setsockopt=ours.setsockopt)
         )
+        client._send = ours.send
         client.connected = client.upgraded = client._writable = True
 
     def read(self) -> bytes:
@@ -301,15 +303,64 @@ def test_who_asks_and_does_not_read_is_cut(client: ClientSocket) -> None:
 def test_too_many_packets_of_any_kind_end_their_sender(client: ClientSocket) -> None:
     handled = []
     client.server.on("message", lambda _, data: handled.append(data))
-    for number in range(15):
+    burst = int(client.server.limits.events_per_second * BURST_SECONDS)
+    for number in range(burst // 2):
         client.receive(packet.Packet(packet.MESSAGE, f"2{number}"))
     assert not client.closed
-    for _ in range(15):
-        client.receive(packet.Packet(packet.PONG))
+    for _ in range(burst):
+        if not client.closed:
+            client.receive(packet.Packet(packet.PONG))
     assert client.closed
     assert client.server.counters == {"cut_too_many_events": 1}
-    client.receive(packet.Packet(packet.MESSAGE, "2x"))
-    assert handled == [f"2{number}" for number in range(15)]
+    with pytest.raises(exceptions.SocketIsClosedError):
+        client.receive(packet.Packet(packet.MESSAGE, "2x"))
+    assert handled == [f"2{number}" for number in range(burst // 2)]
+
+
+@pytest.mark.parametrize("data", [b"\x01", '51-["spike_alert",{"_placeholder":true,"num":0}]', "61-1[]"])
+def test_binary_events_end_their_sender(client: ClientSocket, data: str | bytes) -> None:
+    client.server.on("message", lambda *_: pytest.fail("it was handled"))
+    client.receive(packet.Packet(packet.MESSAGE, data))
+    assert client.closed
+    assert client.server.counters == {"bad_packets": 1, "cut_bad_packet": 1}
+
+
+def test_a_ping_passes_what_waits(client: ClientSocket, peer: Peer) -> None:
+    assert client.offer(batch_of(1, filling=LIMIT - 100), 0.0)  # more than the socket takes
+    assert client.offer(batch_of(2), 0.0)
+    client.send(packet.Packet(packet.PING))
+    assert client.outbox.pending_bytes
+    data = b""
+    while client._write_some() or client.outbox.pending_bytes:
+        data += peer.read()
+    data += peer.read()
+    ping, second = data.index(text_frame(b"2")), data.index(batch_of(2).frames)
+    assert ping == len(batch_of(1, filling=LIMIT - 100).frames)
+    assert ping < second
+
+
+def test_a_ping_of_a_polling_client_passes_what_waits(client: ClientSocket) -> None:
+    assert client.offer(batch_of(*range(40)), 0.0)
+    client.poll()
+    client.send(packet.Packet(packet.PING))
+    assert client.poll()[0].packet_type == packet.PING
+
+
+def test_who_goes_silent_is_counted(client: ClientSocket) -> None:
+    client.last_ping = time.time() - client.server.ping_timeout - 1
+    client.send(packet.Packet(packet.MESSAGE, "2[]"))
+    assert client.closed
+    assert client.server.counters == {"cut_ping_timeout": 1}
+
+
+def test_a_session_that_is_over_has_its_socket_cut(
+    client: ClientSocket, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.fanout.client.LINGER_SECONDS", 0.01)
+    client.close()
+    deadline = time.monotonic() + 5
+    while peer.theirs.recv(4_096):  # the close packet, then the end
+        assert time.monotonic() < deadline
 
 
 def test_a_message_that_cannot_be_understood_ends_its_sender(client: ClientSocket) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.fanout.limits import BURST_SECONDS, Budget, client_address
+from hub.fanout.limits import BURST_SECONDS, BYTES_PER_EVENT, Budget, client_address
 
 PROXIES = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "192.168.7.1/32", "fd00::/8")]
 
@@ -17,15 +17,23 @@ def spend(budget: Budget, times: int, now: float) -> int:
 
 def test_a_burst_then_the_rate() -> None:
     budget = Budget(10.0, 100.0)
-    assert spend(budget, 1_000, 100.0) == 20  # two seconds' worth in one go
+    assert spend(budget, 1_000, 100.0) == 10 * BURST_SECONDS  # in one go
     assert spend(budget, 1_000, 100.05) == 0
     assert spend(budget, 1_000, 100.5) == 5
-    assert spend(budget, 1_000, 1_000.0) == 20  # a long rest allows no more than that
+    assert spend(budget, 1_000, 1_000.0) == 10 * BURST_SECONDS  # a long rest allows no more than that
+
+
+def test_bytes_cost_too() -> None:
+    budget = Budget(10.0, 0.0)
+    messages = 0
+    while budget.spend(0.0, 15 * BYTES_PER_EVENT):
+        messages += 1
+    assert messages == 10 * BURST_SECONDS // 16
 
 
 def test_less_than_one_event_a_second() -> None:
     budget = Budget(0.5, 0.0)
-    assert spend(budget, 5, 0.0) == 1
+    assert spend(budget, 50, 0.0) == 15
     assert spend(budget, 5, 1.9) == 0
     assert spend(budget, 5, 2.0) == 1
 
