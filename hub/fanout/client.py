@@ -89,7 +89,7 @@ class ClientSocket(socket.Socket):
         self._ws: Any = None
         self._send: Callable[[bytes | memoryview], int]  # to the WebSocket, while it is writable
         self._writable = False  # whether the WebSocket may be written to: not before an upgrade is through
-        self._wrote_at = 0.0  # when the WebSocket last took something that had to wait
+        self._full = False  # whether the WebSocket's writer waits for room: nobody else may write then
         self._writing = False  # whether the WebSocket's writer runs
         self._waiting = False  # whether somebody waits on engineio's queue for the outbox
 
@@ -124,7 +124,6 @@ class ClientSocket(socket.Socket):
             if sent:
                 outbox.head(now)
                 outbox.wrote(sent)
-                self._wrote_at = now
         else:
             outbox.add(batch, now)
         self._wake()
@@ -146,7 +145,7 @@ class ClientSocket(socket.Socket):
         if self.outbox.pending_bytes > ANSWERS_PART * self.outbox.limit_bytes:
             self.cut(CutReason.NOT_READING)
             return
-        if self._writable:
+        if self._writable and not self._full:
             try:
                 self._write_some()
             except OSError:
@@ -168,7 +167,6 @@ class ClientSocket(socket.Socket):
             if not sent:
                 return True
             outbox.wrote(sent)
-            self._wrote_at = now
             if now > until:
                 return bool(outbox.pending_bytes)
         return False
@@ -213,12 +211,12 @@ class ClientSocket(socket.Socket):
         try:
             while True:
                 while self._writable and self._write_some():
-                    if not green.wait_writable(self._ws, STUCK_SECONDS):
-                        self._write_some()  # the hub itself may have stood still: is there room by now?
-                        # others write to it, too, while this thread waits
-                        if time.monotonic() - self._wrote_at >= STUCK_SECONDS:
-                            self.cut(CutReason.NOT_READING)
-                            return
+                    self._full = True
+                    has_room = green.wait_writable(self._ws, STUCK_SECONDS)
+                    self._full = False
+                    if not has_room:
+                        self.cut(CutReason.NOT_READING)
+                        return
                     self.server.sleep(0)
                 if self.closed:
                     return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import select
 import signal
@@ -18,7 +17,7 @@ from typing import Any
 
 import requests
 
-from benchmarks.common import Process, module
+from benchmarks.common import CORES, Process, module
 from tests.conftest import ROOT, HubProcess, eventually
 from tests.drills.stage import Resources
 from tests.soak.runs import Report, hub_of
@@ -40,14 +39,21 @@ MASK = b"\x00\x00\x00\x00"
 def connect(port: int, more: str = "") -> socket.socket:
     """Return a raw client that has joined; ``more`` are header lines."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=20)
-    sock.sendall(UPGRADE.format(more=more).encode() + b"\x81\x82" + MASK + b"40")
+    sock.sendall(UPGRADE.format(more=more).encode())
+    wait_for(sock, b'0{"sid"')
+    sock.sendall(b"\x81\x82" + MASK + b"40")
+    wait_for(sock, b'40{"sid"')
+    return sock
+
+
+def wait_for(sock: socket.socket, text: bytes) -> None:
+    """Read until that has come, and little more."""
     received = b""
-    while b'0{"sid"' not in received:
-        data = sock.recv(4096)
+    while text not in received:
+        data = sock.recv(256)
         if not data:
             raise ConnectionError(received[:200].decode(errors="replace"))
         received += data
-    return sock
 
 
 def greenlets(hub: HubProcess) -> int:
@@ -61,7 +67,7 @@ def greenlets(hub: HubProcess) -> int:
 @contextlib.contextmanager
 def bystanders(hub: HubProcess) -> Iterator[Callable[[float], dict[str, Any]]]:
     """Give a question: what some healthy clients saw for so many seconds."""
-    with Process(module("benchmarks.clients", hub.port, BYSTANDERS, "sample"), os.cpu_count() or 1) as clients:
+    with Process(module("benchmarks.clients", hub.port, BYSTANDERS, "sample"), CORES[-1]) as clients:
         clients.answer()
 
         def saw(seconds: float) -> dict[str, Any]:
@@ -217,7 +223,7 @@ def a_crowd(count: int = CROWD) -> Report:
         asker = threading.Thread(target=ask, daemon=True)
         asker.start()
         begun = time.monotonic()
-        with Process(module("benchmarks.clients", hub.port, count, "bytes"), 0) as crowd:
+        with Process(module("benchmarks.clients", hub.port, count, "bytes"), CORES[0]) as crowd:
             crowd.answer(120)
             served_seconds = time.monotonic() - begun
             clients = hub.health()["clients"]
