@@ -6,11 +6,12 @@ Thread-safe; readers get immutable values.
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from hub.entry import MAX_JUMP, Entry
 from hub.feed.continuity import Continuity
 from hub.model import (
     Activity,
@@ -29,44 +30,10 @@ from hub.payload import ticker_body
 from hub.trust import BEHIND_SECONDS, Evidence, Verdict, judge
 
 TICKING_SECONDS = 120.0  # a product is active while its last tick is this young
-MAX_JUMP = 10_000_000  # trade ids; weeks of the busiest product: a larger step is a wrong id, unless a heartbeat agrees
 MAX_STEP = 20_000  # trade ids that one heartbeat alone may be ahead
 AGREEING_BEATS = 2
 DENIED_SECONDS = 5.0
 LATE_SECONDS = 0.5  # from arrival to reading: the hub stood still, or is slower than its feed
-HISTORY = 20  # changes of trust that are remembered of a product
-
-
-class _Entry:
-    """All that is known of one product."""
-
-    __slots__ = (
-        "absurd_id", "ahead_beats", "ahead_since", "beat", "beat_at", "catalogue", "continuity", "delivered_at",
-        "delivered_id", "denied_since", "doubted", "history", "lower_beats", "named_id", "quote", "quote_at",
-        "reason", "trust", "undelivered_since", "verified_at",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.quote: Quote | None = None
-        self.quote_at = 0.0  # when bid and ask last came
-        self.continuity = Continuity()
-        self.beat: Heartbeat | None = None
-        self.beat_at = 0.0
-        self.absurd_id = -MAX_JUMP - 1
-        self.named_id = -1  # the latest trade that a heartbeat named
-        self.verified_at: float | None = None
-        self.ahead_since: float | None = None
-        self.ahead_beats = 0  # heartbeats since then that agree
-        self.lower_beats = 0  # heartbeats in a row that name less than one before them
-        self.denied_since: float | None = None
-        self.doubted = False
-        self.delivered_id = -1  # the latest trade that came through a socket
-        self.delivered_at = 0.0
-        self.undelivered_since: float | None = None
-        self.catalogue: Verdict | None = None  # what the exchange's product list says against it
-        self.trust = Trust.STARTING
-        self.reason = "no price yet"
-        self.history: deque[tuple[float, Trust, str]] = deque(maxlen=HISTORY)
 
 
 class Book:
@@ -78,13 +45,13 @@ class Book:
         self._lock = threading.Lock()  # one change at a time: a product may move between connections
         self._listed_at = float("inf")  # when the exchange told its product list, in wall-clock seconds
         self._products: tuple[str, ...] = ()
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
 
     def set_products(self, product_ids: Iterable[str]) -> None:
         """Set the products that are watched, the busiest first; what is known of others is dropped."""
         with self._lock:
             self._products = tuple(dict.fromkeys(product_ids))
-            self._entries = {item: self._entries.get(item) or _Entry() for item in self._products}
+            self._entries = {item: self._entries.get(item) or Entry() for item in self._products}
 
     def set_catalogue(self, verdicts: Mapping[str, Verdict], as_of: float = float("inf")) -> None:
         """Set which products are halted or delisted, and why; all others trade. The next ``review`` tells.
@@ -130,7 +97,7 @@ class Book:
             if entry is None:
                 return None
             trade_id, last_id = ticker.trade_id, entry.continuity.last_id
-            fetched = source is Source.BACKFILL
+            fetched, by_socket = source is Source.BACKFILL, source is Source.WS
             if last_id < 0 and fetched:  # it is history, and no price that could be trusted
                 return None
             if trade_id - last_id > MAX_JUMP and last_id >= 0 and abs(entry.absurd_id - trade_id) > MAX_JUMP:
@@ -145,10 +112,13 @@ class Book:
             first = last_id < 0
             order, jumped = entry.continuity.observe(trade_id)
             change, refuted = None, False
-            if not fetched and trade_id > entry.delivered_id:
+            if by_socket and trade_id > entry.delivered_id:
                 entry.delivered_id, entry.delivered_at, entry.undelivered_since = trade_id, monotonic, None
-            if order is Order.NEW:
-                entry.quote = quote
+            if by_socket and trade_id == last_id and entry.by_rest:
+                order = self._end_rest(entry, quote)
+            elif order is Order.NEW:
+                if not (fetched and entry.by_rest):  # what REST said is younger than what is made up for
+                    entry.quote, entry.by_rest = quote, source is Source.REST
                 refuted = not first and not fetched and self._refute(entry, ticker.time)
                 if not fetched:
                     entry.quote_at = monotonic
@@ -163,7 +133,57 @@ class Book:
                     change = self._judge(entry, ticker.product_id, now, wall)
             return Taken(order, quote, entry.trust, jumped, first, change, refuted)
 
-    def _refute(self, entry: _Entry, time: str) -> bool:
+    @staticmethod
+    def _end_rest(entry: Entry, quote: Quote) -> Order:
+        """Go back to the last trade that came through a socket, which it has sent again: REST's price is no later."""
+        changed = entry.quote is None or Decimal(entry.quote.ticker.price) != Decimal(quote.ticker.price)
+        entry.quote, entry.by_rest = quote, False
+        return Order.NEW if changed else Order.DUPLICATE
+
+    def take_rest(self, ticker: Ticker, asked_at: float, wall: float) -> Quote | None:
+        """Take in what REST said, when asked at ``asked_at`` (monotonic), of a product that no socket proves.
+
+        ``ticker`` has the price and the last 24 hours, and no trade id. Return the quote if the price changed.
+        """
+        with self._lock:
+            entry = self._entries.get(ticker.product_id)
+            if entry is None or (entry.verified_at or 0.0) >= asked_at:
+                return None
+            old = entry.quote
+            same = old is not None and Decimal(old.ticker.price) == Decimal(ticker.price)
+            if old is not None:
+                kept = old.ticker
+                ticker = ticker._replace(best_bid=kept.best_bid, best_ask=kept.best_ask)
+                if same:
+                    ticker = ticker._replace(
+                        price=kept.price, trade_id=kept.trade_id, time=kept.time, sequence=kept.sequence,
+                        last_size=kept.last_size,
+                    )  # fmt: skip
+            received = (old.received_at, old.received_monotonic) if old is not None and same else (wall, asked_at)
+            entry.quote = Quote(ticker, *received, None, Source.REST, ticker_body(ticker, Source.REST))
+            entry.by_rest = True
+            entry.verified_at, entry.doubted = asked_at, False
+            entry.ahead_since, entry.ahead_beats = None, 0
+            return None if same else entry.quote
+
+    def unproved(self, now: float, after_seconds: float) -> dict[str, float | None]:
+        """Return the products that trade and of which no proof came for so long → the last one's second (monotonic).
+
+        None where there was none yet.
+        """
+        with self._lock:
+            return {
+                product_id: entry.verified_at
+                for product_id, entry in self._entries.items()
+                if entry.catalogue is None
+                and (entry.by_rest or entry.verified_at is None or now - entry.verified_at >= after_seconds)
+            }
+
+    def by_rest(self) -> int:
+        """Return how many prices are REST's for now."""
+        return sum(entry.by_rest for entry in self._entries.values())
+
+    def _refute(self, entry: Entry, time: str) -> bool:
         """Drop what the product list says against a product if it has traded since, at the exchange's ``time``."""
         if entry.catalogue is None or datetime.fromisoformat(time).timestamp() <= self._listed_at:
             return False
@@ -210,7 +230,7 @@ class Book:
             return max(named, ours) if entry.named_id < named_before and named_before > ours else None
 
     @staticmethod
-    def _deny(entry: _Entry, denied: bool, monotonic: float) -> bool:
+    def _deny(entry: Entry, denied: bool, monotonic: float) -> bool:
         """Give up trade ids that the heartbeats have denied for ``DENIED_SECONDS``: they were wrong, or began anew."""
         if not denied:
             entry.denied_since = None
@@ -237,7 +257,7 @@ class Book:
             changes = [self._judge(entry, product_id, now, wall) for product_id, entry in self._entries.items()]
         return [change for change in changes if change is not None]
 
-    def _judge(self, entry: _Entry, product_id: str, now: float, wall: float) -> TrustChange | None:
+    def _judge(self, entry: Entry, product_id: str, now: float, wall: float) -> TrustChange | None:
         trust, entry.reason = self._verdict(entry, now)
         if trust is entry.trust:
             return None
@@ -246,11 +266,12 @@ class Book:
         verified_ms = None if entry.verified_at is None else int((now - entry.verified_at) * 1000)
         return TrustChange(product_id, trust, previous, entry.reason, wall, verified_ms)
 
-    def _verdict(self, entry: _Entry, now: float) -> Verdict:
+    def _verdict(self, entry: Entry, now: float) -> Verdict:
         at = entry.quote.received_monotonic if entry.quote is not None else None
         seen = Evidence(
-            at, entry.verified_at, entry.ahead_since, entry.doubted, self.stale_after_seconds, entry.catalogue
-        )
+            at, entry.verified_at, entry.ahead_since, entry.doubted, self.stale_after_seconds, entry.catalogue,
+            entry.by_rest,
+        )  # fmt: skip
         return judge(now, seen)
 
     # -- what goes out --------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class Evidence(NamedTuple):
     ``verified_at``: the last proof that ours is the latest trade (a new trade, or a heartbeat that names no later one).
     ``ahead_since``: since when a heartbeat names a trade that we do not have. ``doubted``: its connection was lost
     or silent, and nothing was proved since. ``catalogue``: what the product list says against it (``by_catalogue``).
+    ``by_rest``: the last proof is REST's, since no socket delivers.
     """
 
     last_trade_at: float | None
@@ -38,6 +39,7 @@ class Evidence(NamedTuple):
     doubted: bool
     stale_after: float
     catalogue: Verdict | None = None
+    by_rest: bool = False
 
 
 def by_catalogue(product: Product) -> Verdict | None:
@@ -63,5 +65,5 @@ def judge(now: float, seen: Evidence) -> Verdict:
     if seen.ahead_since is not None and now - seen.ahead_since >= BEHIND_SECONDS:
         return Trust.BEHIND, "a heartbeat names a later trade"
     if now - seen.last_trade_at > seen.stale_after:
-        return Trust.QUIET, "no trades, as the heartbeat proves"
-    return Trust.LIVE, "trades arrive in order"
+        return Trust.QUIET, "no trades, as REST says" if seen.by_rest else "no trades, as the heartbeat proves"
+    return Trust.LIVE, "REST says so: no socket delivers" if seen.by_rest else "trades arrive in order"
