@@ -130,6 +130,41 @@ class Heartbeat(NamedTuple):
     time: str
 
 
+class Market(NamedTuple):
+    """The market around a product's price, from a feed that tells it apart from the trades.
+
+    ``time`` is when the exchange sent it, RFC 3339. A field that the exchange did not send, or from which it can't be
+    known, is ``"0"``.
+    """
+
+    product_id: str
+    time: str
+    best_bid: str = "0"
+    best_ask: str = "0"
+    open_24h: str = "0"
+    high_24h: str = "0"
+    low_24h: str = "0"
+    volume_24h: str = "0"
+    simulated: bool = False
+
+
+class ConnectionHeartbeat(NamedTuple):
+    """The exchange's word, once a second, that a connection is alive; it says nothing of any product.
+
+    ``counter`` is the server's own: only its steps within one connection mean something.
+    """
+
+    time: str
+    counter: int
+
+
+class Envelope(NamedTuple):
+    """What a frame came in: its number on its connection (``hub.feed.sequence``) and when the exchange sent it."""
+
+    sequence_num: int
+    time: str
+
+
 class Subscriptions(NamedTuple):
     """The exchange's acknowledgement: the connection's whole set, channel to product ids."""
 
@@ -149,7 +184,7 @@ class Ignored(NamedTuple):
     label: str
 
 
-Event = Ticker | Heartbeat | Subscriptions | ExchangeError | Ignored
+Event = Ticker | Heartbeat | Market | ConnectionHeartbeat | Envelope | Subscriptions | ExchangeError | Ignored
 
 
 class FrameRefused(ValueError):

@@ -200,7 +200,7 @@ def test_the_dialect_goes_by_its_name() -> None:
     assert dialect.name == "exchange"
     assert 740_000 < dialect.max_frame_bytes == MAX_FRAME_BYTES  # the largest frame of the exchange must fit
     with pytest.raises(KeyError):
-        by_name("advanced_trade")
+        by_name("kraken")
 
 
 # -- what is refused -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDARD = sys.stdlib_module_names
-PURE = ("sharding", "backoff", "watchdog", "continuity", "subscriber", "policy")
+PURE = ("sharding", "backoff", "watchdog", "continuity", "subscriber", "policy", "sequence")
 IMPURE = ("socket", "ssl", "select", "selectors", "asyncio", "threading", "time", "os", "subprocess", "logging",
           "flask", "requests", "eventlet")  # fmt: skip
 
@@ -218,7 +218,7 @@ def test_importing_hub_loads_and_patches_nothing() -> None:
 
 def test_the_pure_modules_load_no_library_of_the_network() -> None:
     loaded = loaded_after(
-        "import hub.feed.sharding, hub.feed.dialects, hub.feed.subscriber, hub.feed.policy\n"
+        "import hub.feed.sharding, hub.feed.dialects, hub.feed.subscriber, hub.feed.policy, hub.feed.sequence\n"
         "import hub.payload, hub.book, hub.ledger"
     )
     assert not within(loaded, "eventlet", "flask", "socketio", "requests", "websocket")

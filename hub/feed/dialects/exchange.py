@@ -5,19 +5,19 @@ good value then stays and ages. Nothing but plain decimal numbers, product ids a
 that later rooms may pass these texts on without escaping.
 """
 
-import re
 from collections.abc import Sequence
-from datetime import datetime
-from functools import lru_cache
+from typing import Any
 
 import orjson
 
+from hub.feed.dialects import fields
 from hub.model import Event, ExchangeError, FrameRefused, Heartbeat, Ignored, Subscriptions, Ticker
 
 CHANNELS = ("ticker", "heartbeat")
 MAX_FRAME_BYTES = 1_048_576  # the ``status`` channel's largest frame is 740 KB; a ticker is 400 bytes
 UNUSED_NUMBERS = ("best_bid_size", "best_ask_size", "volume_30d")  # a frame that is wrong in one is not believed
-MAX_INTEGER = 2**53 - 1  # beyond it, JavaScript clients would read another number
+CONNECTS_PER_SECOND = 8  # an IP address, over all its connections
+MESSAGES_PER_SECOND = 100  # of the client, an IP address, over all its connections
 
 REASONS = (
     "empty",
@@ -35,9 +35,6 @@ REASONS = (
     "bad_mark",
 )
 
-_PRODUCT_ID = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}", re.ASCII).fullmatch
-_DECIMAL = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,20})?", re.ASCII).fullmatch
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,9})?Z", re.ASCII).fullmatch
 _OTHER_TYPES = frozenset(
     {"match", "last_match", "l2update", "snapshot", "status", "received", "open", "done", "change", "activate",
      "auction", "rfq_match", "ticker_batch"}
@@ -49,19 +46,16 @@ class ExchangeDialect:
 
     name = "exchange"
     max_frame_bytes = MAX_FRAME_BYTES
+    product_channels: tuple[str, ...] = CHANNELS
+    products_per_socket: int | None = None
+    connects_per_second = CONNECTS_PER_SECOND
+    messages_per_second = MESSAGES_PER_SECOND
     subscribe_error = "Failed to subscribe"
     slow_consumer_error = "ErrSlowConsume"
 
     def decode(self, frame: bytes) -> tuple[Event, ...]:
         """Return the events of one frame (here always one); raises ``FrameRefused``."""
-        if not frame:
-            raise FrameRefused("empty")
-        try:
-            message = orjson.loads(frame)
-        except orjson.JSONDecodeError as error:
-            raise FrameRefused("not_json", str(error)[:200]) from None
-        if type(message) is not dict:
-            raise FrameRefused("not_object", type(message).__name__)
+        message = fields.load(frame)
         kind = message.get("type")
         if kind == "ticker":
             return (_ticker(message),)
@@ -102,51 +96,43 @@ def parse_trades(product_id: str, body: object) -> list[Ticker]:
     for row in body:
         if type(row) is not dict:
             raise FrameRefused("not_object", type(row).__name__)
-        price, trade_id = _decimal(row, "price", "bad_price"), _integer(row, "trade_id", "bad_trade_id")
-        if not price.strip("0."):
-            raise FrameRefused("bad_price", "price is 0")
-        trades.append(
-            Ticker(product_id, price, trade_id, _time(row), last_size=_decimal(row, "size", "bad_number"))
-        )
+        price, trade_id = fields.price(row), fields.integer(row, "trade_id", "bad_trade_id")
+        size = fields.decimal(row, "size", "bad_number")
+        trades.append(Ticker(product_id, price, trade_id, fields.time(row), last_size=size))
     return sorted(trades, key=lambda trade: trade.trade_id)
 
 
-def _ticker(message: dict[str, object]) -> Ticker:
-    price = _decimal(message, "price", "bad_price")
-    if not price.strip("0."):
-        raise FrameRefused("bad_price", "price is 0")
+def _ticker(message: dict[str, Any]) -> Ticker:
+    price = fields.price(message)
     for field in UNUSED_NUMBERS:
-        _optional_decimal(message, field)
-    simulated = message.get("simulated", False)
-    if type(simulated) is not bool:
-        raise FrameRefused("bad_mark", f"simulated is {simulated!r}"[:80])
+        fields.optional_decimal(message, field)
     return Ticker(
-        product_id=_product_id(message),
+        product_id=fields.product_id(message),
         price=price,
-        trade_id=_integer(message, "trade_id", "bad_trade_id"),
-        time=_time(message),
-        sequence=_integer(message, "sequence", "bad_sequence") if "sequence" in message else 0,
-        best_bid=_optional_decimal(message, "best_bid"),
-        best_ask=_optional_decimal(message, "best_ask"),
-        last_size=_optional_decimal(message, "last_size"),
-        open_24h=_optional_decimal(message, "open_24h"),
-        high_24h=_optional_decimal(message, "high_24h"),
-        low_24h=_optional_decimal(message, "low_24h"),
-        volume_24h=_optional_decimal(message, "volume_24h"),
-        simulated=simulated,
+        trade_id=fields.integer(message, "trade_id", "bad_trade_id"),
+        time=fields.time(message),
+        sequence=fields.integer(message, "sequence", "bad_sequence") if "sequence" in message else 0,
+        best_bid=fields.optional_decimal(message, "best_bid"),
+        best_ask=fields.optional_decimal(message, "best_ask"),
+        last_size=fields.optional_decimal(message, "last_size"),
+        open_24h=fields.optional_decimal(message, "open_24h"),
+        high_24h=fields.optional_decimal(message, "high_24h"),
+        low_24h=fields.optional_decimal(message, "low_24h"),
+        volume_24h=fields.optional_decimal(message, "volume_24h"),
+        simulated=fields.mark(message),
     )
 
 
-def _heartbeat(message: dict[str, object]) -> Heartbeat:
+def _heartbeat(message: dict[str, Any]) -> Heartbeat:
     return Heartbeat(
-        product_id=_product_id(message),
-        last_trade_id=_integer(message, "last_trade_id", "bad_trade_id"),
-        sequence=_integer(message, "sequence", "bad_sequence") if "sequence" in message else 0,
-        time=_time(message),
+        product_id=fields.product_id(message),
+        last_trade_id=fields.integer(message, "last_trade_id", "bad_trade_id"),
+        sequence=fields.integer(message, "sequence", "bad_sequence") if "sequence" in message else 0,
+        time=fields.time(message),
     )
 
 
-def _subscriptions(message: dict[str, object]) -> Subscriptions:
+def _subscriptions(message: dict[str, Any]) -> Subscriptions:
     channels = message.get("channels")
     if type(channels) is not list:
         raise FrameRefused("bad_subscriptions", "channels is no list")
@@ -160,51 +146,8 @@ def _subscriptions(message: dict[str, object]) -> Subscriptions:
     return Subscriptions(found)
 
 
-def _error(message: dict[str, object]) -> ExchangeError:
+def _error(message: dict[str, Any]) -> ExchangeError:
     text, reason = message.get("message", ""), message.get("reason", "")
     if type(text) is not str or type(reason) is not str:
         raise FrameRefused("bad_error", repr(message)[:80])
     return ExchangeError(text[:500], reason[:500])
-
-
-def _product_id(message: dict[str, object]) -> str:
-    value = message.get("product_id")
-    if type(value) is not str or not _PRODUCT_ID(value):
-        raise FrameRefused("bad_product_id", repr(value)[:80])
-    return value
-
-
-def _decimal(message: dict[str, object], field: str, reason: str) -> str:
-    value = message.get(field)
-    if type(value) is not str or not _DECIMAL(value):
-        raise FrameRefused(reason, f"{field} is {repr(value)[:80]}")
-    return value
-
-
-def _optional_decimal(message: dict[str, object], field: str) -> str:
-    return _decimal(message, field, "bad_number") if field in message else "0"
-
-
-def _integer(message: dict[str, object], field: str, reason: str) -> int:
-    value = message.get(field)
-    if type(value) is not int or not 0 <= value <= MAX_INTEGER:
-        raise FrameRefused(reason, f"{field} is {repr(value)[:80]}")
-    return value
-
-
-def _time(message: dict[str, object]) -> str:
-    value = message.get("time")
-    if type(value) is not str or not _TIME(value):
-        raise FrameRefused("bad_time", repr(value)[:80])
-    if not _minute_exists(value[:16]):
-        raise FrameRefused("bad_time", value)
-    return value
-
-
-@lru_cache(maxsize=1024)
-def _minute_exists(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
