@@ -26,7 +26,7 @@ from hub.model import (
     Trust,
     TrustChange,
 )  # fmt: skip
-from hub.payload import ticker_body
+from hub.payload import iso_time, ticker_body
 from hub.trust import BEHIND_SECONDS, Evidence, Verdict, judge
 
 TICKING_SECONDS = 120.0  # a product is active while its last tick is this young
@@ -159,6 +159,8 @@ class Book:
                         price=kept.price, trade_id=kept.trade_id, time=kept.time, sequence=kept.sequence,
                         last_size=kept.last_size,
                     )  # fmt: skip
+            if not same:
+                ticker = ticker._replace(time=iso_time(wall))
             received = (old.received_at, old.received_monotonic) if old is not None and same else (wall, asked_at)
             entry.quote = Quote(ticker, *received, None, Source.REST, ticker_body(ticker, Source.REST))
             entry.by_rest = True

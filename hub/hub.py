@@ -24,6 +24,7 @@ from hub.fanout.latency import Stage
 from hub.fanout.priority import UPDATE_INTERVAL_SECONDS, PriorityPairs
 from hub.feed.catalogue import Catalogue, CatalogueSource
 from hub.feed.connection import Callbacks
+from hub.feed.fallback import Fallback
 from hub.feed.pool import ConnectionPool
 from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
@@ -63,6 +64,7 @@ class PriceHub:
         )
         self._rest = RestClient(settings.rest_url)
         self.repair = Repair(self._rest, self.ledger.missing_of, self._on_fetched)
+        self.fallback = Fallback(self._rest, self.book.unproved, self._on_rest_price, self._on_rest_trade)
         callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering, self._on_left_out)
         self.pool = ConnectionPool(settings, callbacks, self._on_pause)
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
@@ -81,8 +83,8 @@ class PriceHub:
         self._summary = Summary(self)
         self._started = self._stopped = False
         self._workers = [
-            self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.catalogue.worker,
-            self._summary.worker, self.pool.worker, *([self.store.worker] if self.store is not None else []),
+            self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.fallback.worker,
+            self.catalogue.worker, self._summary.worker, self.pool.worker, *([self.store.worker] if self.store is not None else []),
         ]  # fmt: skip
 
     # -- life -----------------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ class PriceHub:
     ) -> None:  # fmt: skip
         if ticker.simulated:
             self._simulated = True
-        elif self.settings.simulate or (source is Source.BACKFILL and self._rest.simulated):
+        elif self.settings.simulate or (source is not Source.WS and self._rest.simulated):
             ticker = ticker._replace(simulated=True)
         taken = self.book.apply(ticker, source, connection_id, wall, monotonic, now)
         if taken is None:
@@ -155,7 +157,10 @@ class PriceHub:
             if source is Source.WS:
                 self.watch.arrived(product_id)
             return
-        if order is Order.NEW and source is Source.WS:
+        if order is Order.NEW and source is Source.REST:
+            self._publish("ticker_update", payload, product_id)
+            self.priority.tick(product_id, payload)
+        elif order is Order.NEW and source is Source.WS:
             self._publish("ticker_update", payload, product_id)
             self.fanout.latency.note(Stage.EXCHANGE_TO_HUB, (wall - unix_seconds(ticker.time)) * 1000, monotonic)
             self.priority.tick(product_id, payload)
@@ -183,6 +188,23 @@ class PriceHub:
         for trade in trades:
             now = time.monotonic()
             self._on_ticker(trade, Source.BACKFILL, None, time.time(), now, now)
+
+    def _on_rest_price(self, ticker: Ticker, asked_at: float) -> bool:
+        """Take a price of REST's statistics in; return whether it moved."""
+        if self._rest.simulated or self.settings.simulate:
+            self._simulated = True
+            ticker = ticker._replace(simulated=True)
+        quote = self.book.take_rest(ticker, asked_at, time.time())
+        if quote is None:
+            return False
+        payload = tick_payload(quote.body, self.book.trust(ticker.product_id))
+        self.counters["rest_prices"] += 1
+        self._publish("ticker_update", payload, ticker.product_id)
+        self.priority.tick(ticker.product_id, payload)
+        return True
+
+    def _on_rest_trade(self, ticker: Ticker, asked_at: float) -> None:
+        self._on_ticker(ticker, Source.REST, None, time.time(), asked_at, time.monotonic())
 
     def _on_lost(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
         self.counters[f"lost_{cause}"] += 1

@@ -43,6 +43,7 @@ class Summary:
         seen = health.HealthInput(
             uptime, len(slots), connected, total, active, error_ratio, hub.catalogue.problem, self._was_covered,
             tuple(hub.pool.without_heartbeats(now)), hub.failed_workers(now), excused,
+            hub.book.by_rest(),
         )  # fmt: skip
         status, reasons = health.verdict(seen)
         self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
@@ -72,6 +73,8 @@ class Summary:
                 "fetched": hub.repair.fetched_total,
                 "repair_failures": hub.repair.failures_total,
                 "repair_refused": hub.repair.refused_total,
+                "rest_polls": hub.fallback.polls_total,
+                "rest_poll_failures": hub.fallback.failures_total,
                 "gaps_forgotten": hub.ledger.forgotten_total,
                 "store_failures": hub.store.failures_total if hub.store else 0,
                 "store_dropped": hub.store.dropped_total if hub.store else 0,

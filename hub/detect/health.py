@@ -41,7 +41,7 @@ class HealthInput:
 
     ``without_heartbeats``: connections that bring none. ``worker_failures``: workers with a bug of ours lately.
     ``was_covered``: it has had its prices before, and so is not starting any more. ``excused_products`` are not active,
-    and can't be, since the exchange halted or delisted them.
+    and can't be, since the exchange halted or delisted them. ``products_by_rest``: no socket delivers them.
     """
 
     uptime_seconds: float
@@ -55,6 +55,7 @@ class HealthInput:
     without_heartbeats: tuple[str, ...] = ()
     worker_failures: int = 0
     excused_products: int = 0
+    products_by_rest: int = 0
 
 
 def coverage_percentage(active: int, total: int, excused: int = 0) -> float:
@@ -79,6 +80,8 @@ def verdict(seen: HealthInput) -> tuple[HealthStatus, list[str]]:
         reasons.append(f"only {seen.active_products} of {expected} products are covered ({coverage:g} %)")
     if seen.without_heartbeats:
         reasons.append(f"no heartbeats on {', '.join(seen.without_heartbeats)}")
+    if seen.products_by_rest:
+        reasons.append(f"{seen.products_by_rest} prices come by REST: no socket delivers them")
     if seen.worker_failures:
         reasons.append(f"{seen.worker_failures} of the hub's own workers failed lately: the log has the tracebacks")
     if seen.error_ratio > HIGH_ERROR_RATIO:
