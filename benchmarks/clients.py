@@ -30,6 +30,7 @@ PING = b"\x81\x012"  # the WebSocket frame of Engine.IO's ping
 JOINED = b'40{"sid"'
 COUNTED_PART = 20  # one client in so many counts ticks where the others count bytes
 GIVE_UP_SECONDS = 3.0
+READ_SECONDS = 0.1  # between two looks at those that have joined, while others join
 BUFFER = memoryview(bytearray(1 << 18))
 RECEIVE_BUFFER_BYTES = 1 << 18  # or gigabytes would pile up in a thousand clients' sockets
 FIELDS = re.compile(rb'"crypto":"([^"]+)".*"time":"([^"]+)".*"trade_id":(\d+)')
@@ -151,14 +152,21 @@ class Crowd:
 
     def __init__(self, port: int, count: int, how: str) -> None:
         self.how = how
-        self.clients = [self._class_of(index)(port) for index in range(count)]
+        self._selector = selectors.DefaultSelector()
+        self.clients: list[Drain] = []
+        read_at = time.monotonic()
+        for index in range(count):
+            client = self._class_of(index)(port)
+            self.clients.append(client)
+            self._selector.register(client.sock, selectors.EVENT_READ, client)
+            if time.monotonic() - read_at > READ_SECONDS:  # those that are in read on while the others join
+                for key, _ in self._selector.select(0):
+                    key.data.read()
+                read_at = time.monotonic()
         self._marks = [(client.bytes, client.ticks) for client in self.clients]
         self.last = time.monotonic()
-        self._selector = selectors.DefaultSelector()
         self._commands = os.dup(0)
         self._selector.register(self._commands, selectors.EVENT_READ, None)
-        for client in self.clients:
-            self._selector.register(client.sock, selectors.EVENT_READ, client)
         self._expected: int | None = None
 
     def _class_of(self, index: int) -> type[Drain]:

@@ -11,6 +11,7 @@ import logging
 import resource
 import select
 import socket
+import struct
 import sys
 import time
 import warnings
@@ -225,9 +226,15 @@ def _unmask(data: bytes, mask: tuple[int, ...], length: int | None = None, offse
     return (int.from_bytes(data[:size]) ^ int.from_bytes(key)).to_bytes(size)
 
 
-def cut(ws: Any) -> None:
-    """Shut an accepted WebSocket's raw socket both ways, which wakes whoever reads or writes it."""
+def cut(ws: Any, unsent: bool = True) -> None:
+    """Shut an accepted WebSocket's raw socket both ways, which wakes whoever reads or writes it.
+
+    Without ``unsent``, what the kernel still holds is dropped and the peer is reset when the socket is closed: a peer
+    that does not read would never see the end, and the kernel would keep it all for minutes.
+    """
     with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
+        if not unsent:
+            ws.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         ws.socket.shutdown(socket.SHUT_RDWR)
 
 

@@ -255,7 +255,7 @@ class ClientSocket(socket.Socket):
         """Cut the raw socket of a session that is over, if its client does not close it."""
         self.server.sleep(LINGER_SECONDS)
         if self._ws is ws:
-            green.cut(ws)
+            green.cut(ws, unsent=False)
 
     def cut(self, reason: CutReason) -> None:
         """End the client at once: count and log why, tell it if it reads, wake whoever waits on its socket."""
@@ -269,7 +269,7 @@ class ClientSocket(socket.Socket):
                 green.send_some(self._ws, close_frame(reason, reason.name.lower()))
         self.close(abort=True, reason=self.server.reason.TRANSPORT_ERROR)
         if self._ws is not None:
-            green.cut(self._ws)
+            green.cut(self._ws, unsent=reason is not CutReason.NOT_READING)
 
     def tell_restart(self, timeout_seconds: float) -> None:
         """Write what is queued, then close the WebSocket with 1012 (service restart): clients then reconnect.
