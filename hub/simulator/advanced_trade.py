@@ -95,6 +95,10 @@ class AdvancedTrade(Endpoint):
         if request.channel == "ticker":
             self._show_tickers(session, shown, now, when)
         elif request.channel == "market_trades":
+            for product_id in kept:
+                if not self._subscribers.of(request.channel, product_id):  # else its next batch overlaps the snapshot
+                    happened = self.market.happened(product_id)
+                    self._last_ids[product_id] = happened[-1][1] if happened else 0
             self._show_trades(session, shown, now, when)
         self._subscribers.link(session, request.channel, kept)
         session.updated_at[request.channel] = now
@@ -109,8 +113,6 @@ class AdvancedTrade(Endpoint):
         events = []
         for product_id in product_ids:
             rows = self.market.trades(product_id, SNAPSHOT_TRADES, None, None)
-            if not self._subscribers.of("market_trades", product_id):  # else the next batch overlaps
-                self._last_ids[product_id] = rows[0]["trade_id"] if rows else 0
             self._note_sent(product_id, rows)
             trades = [protocol.trade_row(product_id, row) for row in rows]
             events.append(protocol.trades_event("snapshot", trades))
