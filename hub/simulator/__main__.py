@@ -22,11 +22,14 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from hub.simulator import limits
+from hub.simulator.advanced_trade import AdvancedTrade
 from hub.simulator.broken import Faults
+from hub.simulator.endpoint import Audience, run
 from hub.simulator.exchange import Exchange
 from hub.simulator.market import MAX_EXPONENT, GeneratedMarket, Market
 from hub.simulator.replay import RecordedMarket
-from hub.simulator.server import Server
+from hub.simulator.server import ADVANCED_TRADE_PATH, Server
 
 
 class _Range:
@@ -66,6 +69,10 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--speed", type=_speed, default=20.0, help="of the replay, or max")
     parser.add_argument("--max-gap", type=_Range(0, 1e6), metavar="SECONDS", help="the longest wait between two frames")
     parser.add_argument("--hold", action="store_true", help="replay only after POST /_control/start")
+    parser.add_argument(
+        "--idle-seconds", type=_Range(0.1, 1e6), nargs=2, default=limits.IDLE_CHANNEL_SECONDS, metavar=("LOW", "HIGH"),
+        help="after which Advanced Trade closes a channel that brings nothing",
+    )  # fmt: skip
     parser.add_argument("--exit-with-stdin", action="store_true", help="exit when standard input ends")
     return parser.parse_args(arguments)
 
@@ -113,8 +120,12 @@ def main(arguments: list[str]) -> int:
         return 2
     green.raise_descriptor_limit()
     exchange = Exchange(market, Faults(), options.seed, time.monotonic())
+    low, high = options.idle_seconds
+    advanced = AdvancedTrade(market, Faults(exchange.faults), options.seed, time.monotonic(), (low, high))
+    exchange.audience = Audience(exchange, advanced)
     market.restart_clock(time.monotonic())
-    threading.Thread(target=green.serve, args=(sock, Server(exchange)), name="simulator-http", daemon=True).start()
+    server = Server(exchange, advanced)
+    threading.Thread(target=green.serve, args=(sock, server), name="simulator-http", daemon=True).start()
     if options.exit_with_stdin:
         threading.Thread(target=_exit_with_stdin, name="simulator-stdin", daemon=True).start()
     host = f"[{options.host}]" if ":" in options.host else options.host
@@ -123,9 +134,11 @@ def main(arguments: list[str]) -> int:
         "ws_url": f"ws://{address}",
         "rest_url": f"http://{address}",
         "control_url": f"http://{address}/_control",
+        "advanced_trade_ws_url": f"ws://{address}{ADVANCED_TRADE_PATH}",
+        "advanced_trade_rest_url": f"http://{address}",
     }
     print(json.dumps(urls), flush=True)
-    exchange.run()
+    run((exchange, advanced))
     return 0
 
 

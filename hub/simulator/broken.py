@@ -39,18 +39,22 @@ class Flap(NamedTuple):
 
 
 class Faults:
-    """The faults that last, until their deadline or ``clear``."""
+    """The faults of one endpoint that last, until their deadline or ``clear``.
 
-    def __init__(self) -> None:
+    Those of the market itself (its clock, how its products are listed) are the same for all endpoints: ``others``'.
+    """
+
+    def __init__(self, others: Faults | None = None) -> None:
         self.delivery = Delivery()
         self.refusal: Timed[Refusal] = Timed()
         self.rest: Timed[RestFault] = Timed()
         self.rest_lag_seconds: Timed[float] = Timed()
-        self.clock_offset_seconds: Timed[float] = Timed()
+        self.clock_offset_seconds: Timed[float] = others.clock_offset_seconds if others else Timed()
         self.flap: Timed[Flap] = Timed()
         self.early_data: Timed[bool] = Timed()
         self.rejected = TimedSet()
-        self.listed: TimedMap[dict[str, Any] | None] = TimedMap()  # changed fields of rows of the list, None: no row
+        # changed fields of rows of the list, None: no row
+        self.listed: TimedMap[dict[str, Any] | None] = others.listed if others else TimedMap()
         self._left_out: frozenset[str] = frozenset()
         self._left_out_times = 0
 

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 
 from hub.simulator import faults
+from hub.simulator.advanced_trade import AdvancedTrade
+from hub.simulator.endpoint import Endpoint
 from hub.simulator.exchange import Exchange
 from hub.simulator.history import KEPT_TRADES
 from hub.simulator.http import Response, json_response, query, read_body
@@ -19,10 +21,15 @@ Body = dict[str, Any]
 
 
 class Control:
-    """The routes; each takes the request's JSON object and returns the answer's."""
+    """The routes; each takes the request's JSON object and returns the answer's.
 
-    def __init__(self, exchange: Exchange) -> None:
+    What is told of connections and frames is told of one endpoint, ``?endpoint=``; without it, of the Exchange's.
+    """
+
+    def __init__(self, exchange: Exchange, advanced: AdvancedTrade) -> None:
         self._exchange = exchange
+        self._advanced = advanced
+        self._endpoints: dict[str, Endpoint] = {one.name: one for one in (exchange, advanced)}
         self._routes: dict[tuple[str, str], Callable[[Body], Body]] = {
             ("POST", "fault"): self._fault,
             ("POST", "clear"): self._clear,
@@ -52,14 +59,20 @@ class Control:
             return json_response({"error": str(error)}, 400)
 
     def _fault(self, body: Body) -> Body:
-        return {"hit": faults.cause(body, self._exchange, time.monotonic())}
+        return {"hit": faults.cause(body, self._endpoints, time.monotonic())}
 
     def _clear(self, body: Body) -> Body:  # noqa: ARG002 - every route has the same form
         exchange = self._exchange
         if isinstance(exchange.market, GeneratedMarket):
             exchange.market.rate_factor.clear()
             exchange.market.quiet.clear()
-        return {"unmuted": exchange.release()}
+        return {"unmuted": sum(endpoint.release() for endpoint in self._endpoints.values())}
+
+    def _endpoint(self, body: Body) -> Endpoint:
+        endpoints = faults.chosen(body, self._endpoints)
+        if len(endpoints) > 1:
+            raise ValueError("endpoint has to be one of them here")
+        return endpoints[0]
 
     def _pause(self, body: Body) -> Body:  # noqa: ARG002
         self._exchange.pause()
@@ -82,21 +95,25 @@ class Control:
     def _replay(self, body: Body) -> Body:  # noqa: ARG002
         return self._recording().progress()
 
-    def _sent(self, body: Body) -> Body:  # noqa: ARG002
-        exchange = self._exchange
+    def _sent(self, body: Body) -> Body:
+        """Which trades happened, and whose frames were lost on command; of Advanced Trade also which ones left."""
+        endpoint = self._endpoint(body)
         products = {}
-        for product_id in exchange.market.product_ids:
-            ranges = exchange.market.happened(product_id)
+        for product_id in endpoint.market.product_ids:
+            ranges = endpoint.market.happened(product_id)
             products[product_id] = {
                 "first_id": ranges[0][0] if ranges else None,
                 "last_id": ranges[-1][1] if ranges else None,
                 "ranges": ranges,
-                "dropped": exchange.dropped.get(product_id, []),
+                "dropped": endpoint.dropped.get(product_id, []),
             }
+            if endpoint is self._advanced:
+                sent = self._advanced.sent.get(product_id)
+                products[product_id]["sent"] = sent.pairs() if sent else []
         return {
             "products": products,
-            "ticks_total": exchange.ticks_total,
-            "heartbeats_total": exchange.heartbeats_total,
+            "ticks_total": endpoint.ticks_total,
+            "heartbeats_total": endpoint.heartbeats_total,
         }
 
     def _wanted(self, body: Body) -> tuple[str, ...]:
@@ -109,7 +126,7 @@ class Control:
         return (product_id,)
 
     def _evidence(self, body: Body) -> Body:
-        return self._exchange.evidence.report(self._wanted(body), time.monotonic())
+        return self._endpoint(body).evidence.report(self._wanted(body), time.monotonic())
 
     def _trades(self, body: Body) -> Body:
         """When a product's last trades happened: ``[[id, RFC 3339 time], ...]``, newest first."""
@@ -119,23 +136,24 @@ class Control:
         rows = self._exchange.market.trades(product_id, KEPT_TRADES, None, None)
         return {"trades": [[row["trade_id"], row["time"]] for row in rows]}
 
-    def _connections(self, body: Body) -> Body:  # noqa: ARG002
+    def _connections(self, body: Body) -> Body:
         """Times are monotonic seconds, the same clock for every process of the machine."""
-        exchange = self._exchange
+        endpoint = self._endpoint(body)
         return {
             "open": [
                 {
                     "index": session.index,
                     "products": sorted(session.product_ids()),
+                    "channels": sorted(session.channels),
                     "opened_at": session.opened_at,
                     "muted": session.muted,
                     "sent_frames": session.sent_frames,
                     "lost_frames": session.lost_frames,
                     "pending_bytes": session.pending_bytes,
                 }
-                for session in exchange.sessions()
+                for session in endpoint.sessions()
             ],
-            "connects": list(exchange.connects),
-            "refused_total": exchange.refused_total,
-            "violations": exchange.violations,
+            "connects": list(endpoint.connects),
+            "refused_total": endpoint.refused_total,
+            "violations": endpoint.violations,
         }

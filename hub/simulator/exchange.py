@@ -1,110 +1,45 @@
-"""The exchange: its connections, who subscribed to what, and the loop that makes everything happen.
-
-All of it runs on green threads that yield only where they wait, so plain attributes are safe between two waits. A
-reader a connection takes requests in; ``step`` sends everything that is due and never waits for a client.
-"""
+"""The Exchange's WebSocket path: it lets the market's trades happen, and sends tickers and heartbeats of them."""
 
 from __future__ import annotations
 
-import logging
 import random
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from hub import green, wire
+from hub import wire
 from hub.simulator import limits
-from hub.simulator.broken import Faults, Refusal
-from hub.simulator.evidence import Evidence
-from hub.simulator.http import HTML, Response, StartResponse
-from hub.simulator.market import Market, Tick
+from hub.simulator.broken import Faults
+from hub.simulator.endpoint import CLOSE_POLICY, Endpoint
+from hub.simulator.market import Audience, Market, Tick
 from hub.simulator.protocol import Request, RequestRefused, ack_frame, error_frame, parse_request
 from hub.simulator.session import Session
-from hub.simulator.subscribers import Subscribers
 
-MAX_MESSAGE_BYTES = 256 * 1024
-ROOM_BYTES = 256 * 1024  # a replay waits for a subscriber that has more than this before it
-STEP_SECONDS = 0.01  # longer: fewer, bigger writes and more latency; shorter: more CPU
 STEP_BUDGET_SECONDS = 0.02  # of trades in one step: a replay at full speed must let readers and heartbeats in
-SWEEP_SECONDS = 0.1
 HEARTBEAT_SECONDS = 1.0
-KEPT_CONNECTS = 5_000
-HANG_POLL_SECONDS = 0.05
-CLOSE_GOING_AWAY, CLOSE_POLICY = 1001, 1008
-
-log = logging.getLogger(__name__)
 
 
-class Exchange:
-    """The server's side of all WebSocket connections, over one market."""
+class Exchange(Endpoint):
+    """The server's side of all connections that speak the Exchange's protocol."""
+
+    name = "exchange"
+    channels = ("ticker", "heartbeat")
 
     def __init__(self, market: Market, faults: Faults, seed: int, now: float) -> None:
-        self.market = market
-        self.faults = faults
+        connect_limit = limits.RateLimit(limits.CONNECTS_PER_SECOND, limits.CONNECT_BURST)
+        super().__init__(market, faults, connect_limit, now)
         self.paused = False
-        self.ticks_total = 0
-        self.heartbeats_total = 0
-        self.refused_total = 0
-        self.violations = {"connect_rate": 0, "message_rate": 0, "late_subscribe": 0}
-        self.connects: deque[float] = deque(maxlen=KEPT_CONNECTS)
-        self.dropped: dict[str, list[int]] = {}
-        self.evidence = Evidence()
-        self._sessions: dict[int, Session] = {}
-        self._accepted_total = 0
-        self._subscribers = Subscribers()
+        self.audience: Audience = self  # whom the market asks; more than this endpoint, where there are others
         self._product_ids = frozenset(market.product_ids)
         self._rng = random.Random(f"{seed}:acks")
-        self._connect_limit = limits.RateLimit(limits.CONNECTS_PER_SECOND, limits.CONNECT_BURST)
         self._message_limit = limits.RateLimit(limits.MESSAGES_PER_SECOND, limits.MESSAGE_BURST)
-        self._upgrade = green.websocket_app(self._serve, MAX_MESSAGE_BYTES)
         self._heartbeats_from = now
         self._heartbeat_slot = 0
-        self._swept_at = now
         self._clock_offset = 0.0
 
-    # --- connections
+    # --- requests
 
-    def accept(self, environ: dict[str, Any], start_response: StartResponse) -> Any:
-        """Answer an upgrade request: serve the connection to its end, or refuse it."""
-        now = time.monotonic()
-        self.connects.append(now)
-        if not self._connect_limit.allow(environ["REMOTE_ADDR"], now):
-            self.violations["connect_rate"] += 1
-            self.refused_total += 1
-            return Response(429, b"Too many requests", "text/plain").send(start_response)
-        refusal = self.faults.refusal.at(now)
-        if refusal is not None:
-            self.refused_total += 1
-            return self._refuse(refusal, environ, start_response)
-        environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)  # no compression: frames are written as they are
-        return self._upgrade(environ, start_response)
-
-    def _refuse(self, refusal: Refusal, environ: dict[str, Any], start_response: StartResponse) -> Any:
-        if refusal.hang:
-            while self.faults.refusal.at(time.monotonic()) is refusal:
-                time.sleep(HANG_POLL_SECONDS)
-        headers = [] if refusal.retry_after is None else [("Retry-After", refusal.retry_after)]
-        if 300 <= refusal.status < 400:
-            headers.append(("Location", refusal.location or f"ws://{environ['HTTP_HOST']}/elsewhere"))
-        body, content_type = (HTML, "text/html") if refusal.status < 300 else (b"refused", "text/plain")
-        return Response(refusal.status, body, content_type, tuple(headers)).send(start_response)
-
-    def _serve(self, ws: Any) -> None:
-        session = Session(self._accepted_total, ws, ws.environ["REMOTE_ADDR"], time.monotonic(), self.evidence)
-        self._accepted_total += 1
-        self._sessions[session.index] = session
-        try:
-            while (message := session.receive()) is not None:
-                self._handle(session, message)
-        except (OSError, UnicodeDecodeError) as error:  # it went away, or sent what is no text
-            log.debug("connection=%s ended: %s", session.index, error)
-        finally:
-            del self._sessions[session.index]
-            self._subscribers.remove(session)
-            session.release()
-
-    def _handle(self, session: Session, message: str | bytes) -> None:
+    def handle(self, session: Session, message: str | bytes) -> None:
+        """Answer a client's message."""
         now = time.monotonic()
         if not self._message_limit.allow(session.address, now):
             self.violations["message_rate"] += 1
@@ -155,39 +90,15 @@ class Exchange:
             if frame is not None and not self.faults.delivery.withholds(product_id, session, now):
                 session.queue(wire.text_frame(frame), product_id)
 
-    def sessions(self) -> list[Session]:
-        """Return the open connections, the oldest first."""
-        return [session for session in self._sessions.values() if session.open]
-
-    # --- the audience, as the market sees it
-
-    def has_room(self, product_id: str) -> bool:
-        """Tell whether all subscribers of a product can take more right now; those muted do not count."""
-        listeners = self._subscribers.of("ticker", product_id)
-        return all(session.pending_bytes <= ROOM_BYTES or session.muted for session in listeners)
-
-    def covers(self, product_ids: tuple[str, ...]) -> bool:
-        """Tell whether each product's tickers have a subscriber."""
-        return self._subscribers.covers(product_ids)
-
     # --- the loop
-
-    def run(self) -> None:
-        """Make everything happen, for ever."""
-        while True:
-            started = time.monotonic()
-            self.step(started, time.time())
-            time.sleep(max(0.0, started + STEP_SECONDS - time.monotonic()))
 
     def step(self, now: float, wall: float) -> None:
         """Send what is due at monotonic ``now``; ``wall`` is the same moment in seconds of the epoch."""
-        if now - self._swept_at >= SWEEP_SECONDS:
-            self._swept_at = now
-            self._sweep(now)
+        self.sweep(now)
         wall += self._shift_clock(now)
         if not self.paused:
             give_up_at = time.monotonic() + STEP_BUDGET_SECONDS
-            for tick in self.market.due(now, wall, self):
+            for tick in self.market.due(now, wall, self.audience):
                 self._publish(tick, now)
                 if time.monotonic() > give_up_at:
                     break
@@ -206,14 +117,10 @@ class Exchange:
             self.paused = False
             self.market.restart_clock(now)
 
-    def release(self) -> int:
-        """End all faults; return how many connections were muted."""
-        muted = sum(session.muted for session in self.sessions())
-        for session in self.sessions():
-            session.heal()
-        for product_id, frame in self.faults.clear().items():
-            self._send(product_id, wire.text_frame(frame), time.monotonic())
-        return muted
+    def cleared(self, held: dict[str, bytes], now: float) -> None:
+        """Send the tickers that faults held back."""
+        for product_id, frame in held.items():
+            self._send(product_id, wire.text_frame(frame), now)
 
     def _publish(self, tick: Tick, now: float) -> None:
         self.ticks_total += 1
@@ -264,14 +171,3 @@ class Exchange:
         self._heartbeat_slot = slot
         for number in range(first, slot):
             yield product_ids[number % len(product_ids)]
-
-    def _sweep(self, now: float) -> None:
-        flap = self.faults.flap.at(now)
-        for session in self.sessions():
-            session.pass_time(now)
-            if flap and session.opened_at >= flap.since and now - session.opened_at >= flap.after_seconds:
-                session.close(CLOSE_GOING_AWAY)
-            late = now - session.opened_at > limits.FIRST_SUBSCRIBE_SECONDS
-            if late and session.open and not session.has_subscribed and not session.muted:
-                self.violations["late_subscribe"] += 1
-                session.close(CLOSE_POLICY)

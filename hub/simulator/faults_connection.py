@@ -7,15 +7,15 @@ import binascii
 import struct
 
 from hub import wire
-from hub.simulator.exchange import Exchange
+from hub.simulator.endpoint import Endpoint
 from hub.simulator.kinds import FaultError, Wanted, kind
 
 MAX_GIANT_BYTES = 256 * 1024 * 1024
 GIANT_HEAD, GIANT_TAIL = b'{"simulated":true,"type":"status","filler":"', b'"}'
 
 
-@kind("kill", "connections")
-def _kill(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001 - every kind has the same form
+@kind("kill", "endpoint", "connections")
+def _kill(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001 - every kind has the same form
     """TCP reset."""
     sessions = wanted.connections(exchange)
     for session in sessions:
@@ -23,8 +23,8 @@ def _kill(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG00
     return len(sessions)
 
 
-@kind("mute", "connections", "seconds")
-def _mute(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("mute", "endpoint", "connections", "seconds")
+def _mute(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """The socket stays open; nothing is read or written any more."""
     sessions, until = wanted.connections(exchange), wanted.until(now)
     for session in sessions:
@@ -32,13 +32,15 @@ def _mute(wanted: Wanted, exchange: Exchange, now: float) -> int:
     return len(sessions)
 
 
-@kind("no_heartbeats", "connections", "product", "seconds")
-def _no_heartbeats(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("no_heartbeats", "endpoint", "connections", "product", "seconds")
+def _no_heartbeats(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """Heartbeats stop on connections, or of one product; tickers go on."""
     until = wanted.until(now)
     if wanted.has("product") == wanted.has("connections"):
         raise FaultError("no_heartbeats wants either connections or product")
     if wanted.has("product"):
+        if "heartbeat" not in exchange.channels:
+            raise FaultError(f"{exchange.name} has no heartbeats of a product")
         exchange.faults.delivery.no_heartbeats.add([wanted.product(exchange)], until)
         return 1
     sessions = wanted.connections(exchange)
@@ -47,8 +49,8 @@ def _no_heartbeats(wanted: Wanted, exchange: Exchange, now: float) -> int:
     return len(sessions)
 
 
-@kind("no_data", "connections", "seconds")
-def _no_data(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("no_data", "endpoint", "connections", "seconds")
+def _no_data(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """No ticker is sent any more; trades go on, and heartbeats name them."""
     sessions, until = wanted.connections(exchange), wanted.until(now)
     for session in sessions:
@@ -56,8 +58,8 @@ def _no_data(wanted: Wanted, exchange: Exchange, now: float) -> int:
     return len(sessions)
 
 
-@kind("drip", "connections", "seconds")
-def _drip(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("drip", "endpoint", "connections", "seconds")
+def _drip(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """A frame begins and comes in at one byte a second; all else is lost."""
     sessions, until = wanted.connections(exchange), wanted.until(now)
     for session in sessions:
@@ -65,8 +67,8 @@ def _drip(wanted: Wanted, exchange: Exchange, now: float) -> int:
     return len(sessions)
 
 
-@kind("giant", "connections", "bytes", "announce")
-def _giant(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001
+@kind("giant", "endpoint", "connections", "bytes", "announce")
+def _giant(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001
     """A frame of that many bytes; with ``announce`` only the head that promises them."""
     sessions = wanted.connections(exchange)
     if wanted.flag("announce"):
@@ -81,8 +83,8 @@ def _giant(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG0
     return len(sessions)
 
 
-@kind("close", "connections", "code")
-def _close(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001
+@kind("close", "endpoint", "connections", "code")
+def _close(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001
     """The exchange closes: with a code, with null in a frame without one, without ``code`` by ending TCP."""
     sessions = wanted.connections(exchange)
     if not wanted.has("code"):
@@ -95,8 +97,8 @@ def _close(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG0
     return len(sessions)
 
 
-@kind("garbage", "connections", "text", "base64", "raw")
-def _garbage(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001
+@kind("garbage", "endpoint", "connections", "text", "base64", "raw")
+def _garbage(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001
     """A text frame of anything; ``raw`` writes the bytes without a frame around them."""
     sessions = wanted.connections(exchange)
     text, encoded = wanted.text("text"), wanted.text("base64")

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 from hub.simulator.delivery import BadTicker, Stuck
-from hub.simulator.exchange import Exchange
+from hub.simulator.endpoint import Endpoint
 from hub.simulator.kinds import FaultError, Wanted, kind, made_up
 
 MAX_COUNT = 1_000_000
 
 
-@kind("drop", "product", "count")
-def _drop(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001
-    """The next trades of a product happen, and their tickers are not sent."""
+@kind("drop", "endpoint", "product", "count")
+def _drop(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001
+    """The next trades of a product happen, and their tickers are not sent; of Advanced Trade, frames of trades."""
     exchange.faults.delivery.drop(wanted.product(exchange), wanted.whole("count", 1, MAX_COUNT))
     return 1
 
 
 @kind("duplicate", "product", "count")
-def _duplicate(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001
+def _duplicate(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001
     """A product's next tickers are sent twice."""
     exchange.faults.delivery.duplicate(wanted.product(exchange), wanted.whole("count", 1, MAX_COUNT))
     return 1
 
 
 @kind("reorder", "product", "count")
-def _reorder(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001
+def _reorder(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001
     """A product's next tickers are late: each leaves behind the one that follows it."""
     exchange.faults.delivery.reorder(wanted.product(exchange), wanted.whole("count", 1, MAX_COUNT))
     return 1
 
 
 @kind("bad_ticker", "product", "fields", "remove", "count")
-def _bad_ticker(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001
+def _bad_ticker(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001
     """In front of each of a product's next tickers comes one with these fields replaced or removed."""
     fields, removed = wanted.mapping("fields"), wanted.names("remove")
     if not fields and not removed:
@@ -41,8 +41,8 @@ def _bad_ticker(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa:
     return 1
 
 
-@kind("stuck", "product", "seconds", "until_resubscribed", "until_moved")
-def _stuck(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("stuck", "endpoint", "product", "seconds", "until_resubscribed", "until_moved")
+def _stuck(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """A product's tickers stop: everywhere, or until it is subscribed again, or until another connection does."""
     resubscribed, moved = wanted.flag("until_resubscribed"), wanted.flag("until_moved")
     if resubscribed and moved:
@@ -55,7 +55,7 @@ def _stuck(wanted: Wanted, exchange: Exchange, now: float) -> int:
 
 
 @kind("quiet", "products", "seconds")
-def _quiet(wanted: Wanted, exchange: Exchange, now: float) -> int:
+def _quiet(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """Products make no trades; heartbeats go on naming the last one."""
     market, products = made_up(exchange), wanted.products(exchange)
     market.quiet.add(products, wanted.until(now))
@@ -63,7 +63,7 @@ def _quiet(wanted: Wanted, exchange: Exchange, now: float) -> int:
 
 
 @kind("burst", "factor", "seconds")
-def _burst(wanted: Wanted, exchange: Exchange, now: float) -> int:
+def _burst(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """Trades happen that many times as often."""
     made_up(exchange).rate_factor.set(wanted.number("factor"), wanted.until(now))
     return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hub.simulator.broken import Flap, Refusal, RestFault
-from hub.simulator.exchange import Exchange
+from hub.simulator.endpoint import Endpoint
 from hub.simulator.http import HTML
 from hub.simulator.kinds import FaultError, Wanted, kind, made_up
 
@@ -14,8 +14,8 @@ STATUSES = ("online", "offline", "internal", "delisted")
 REST_WAYS = ("status", "html", "truncate", "empty", "body", "delay_seconds", "half", "tenfold")
 
 
-@kind("refuse", "seconds", "status", "retry_after", "location", "hang")
-def _refuse(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("refuse", "endpoint", "seconds", "status", "retry_after", "location", "hang")
+def _refuse(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """Upgrades are refused, below 300 with HTML; connections that are open stay."""
     retry_after = f"{wanted.number('retry_after'):g}" if wanted.has("retry_after") else None
     status = wanted.whole("status", 200, 599, default=503)
@@ -24,8 +24,8 @@ def _refuse(wanted: Wanted, exchange: Exchange, now: float) -> int:
     return 1
 
 
-@kind("restart", "seconds_down")
-def _restart(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("restart", "endpoint", "seconds_down")
+def _restart(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """All connections are reset at once, and for a while none is taken."""
     until = now + wanted.number("seconds_down")
     exchange.faults.refusal.set(Refusal(503, None, None, hang=False), until)
@@ -35,29 +35,29 @@ def _restart(wanted: Wanted, exchange: Exchange, now: float) -> int:
     return len(sessions)
 
 
-@kind("flap", "seconds", "after_seconds")
-def _flap(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("flap", "endpoint", "seconds", "after_seconds")
+def _flap(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """Every connection opened from now on is closed when it is that old."""
     exchange.faults.flap.set(Flap(now, wanted.number("after_seconds", default=2.0)), wanted.until(now))
     return 1
 
 
 @kind("early_data", "seconds")
-def _early_data(wanted: Wanted, exchange: Exchange, now: float) -> int:
+def _early_data(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """Tickers come before the ack of a subscribe, and after that of an unsubscribe."""
     exchange.faults.early_data.set(True, wanted.until(now))
     return 1
 
 
 @kind("reject_product", "product", "seconds")
-def _reject_product(wanted: Wanted, exchange: Exchange, now: float) -> int:
+def _reject_product(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """A subscribe that holds the product is refused as a whole, although REST lists it."""
     exchange.faults.rejected.add([wanted.product(exchange)], wanted.until(now))
     return 1
 
 
 @kind("status", "product", "status", "trading_disabled", "seconds")
-def _status(wanted: Wanted, exchange: Exchange, now: float) -> int:
+def _status(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """A product is listed otherwise, null: not at all, and does not trade until it is ``online``, or for some seconds.
 
     Heartbeats go on for one that is halted, and stop for one that is delisted or not listed.
@@ -74,8 +74,8 @@ def _status(wanted: Wanted, exchange: Exchange, now: float) -> int:
     return 1
 
 
-@kind("partial_ack", "products", "times")
-def _partial_ack(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001
+@kind("partial_ack", "endpoint", "products", "times")
+def _partial_ack(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001
     """The next subscribes with one of these products leave them out: no ack of them, no data."""
     products = frozenset(wanted.products(exchange))
     exchange.faults.leave_out(products, wanted.whole("times", 1, MAX_TIMES, default=1))
@@ -83,23 +83,23 @@ def _partial_ack(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa
 
 
 @kind("clock", "offset_seconds", "seconds")
-def _clock(wanted: Wanted, exchange: Exchange, now: float) -> int:
+def _clock(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """The exchange's clock is off, in all frames and in REST."""
     made_up(exchange)
     exchange.faults.clock_offset_seconds.set(wanted.signed("offset_seconds"), wanted.until(now))
     return 1
 
 
-@kind("rest_lag", "seconds", "lag_seconds")
-def _rest_lag(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("rest_lag", "endpoint", "seconds", "lag_seconds")
+def _rest_lag(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """REST's pages of trades lack the youngest."""
     made_up(exchange)
     exchange.faults.rest_lag_seconds.set(wanted.number("lag_seconds"), wanted.until(now))
     return 1
 
 
-@kind("rest", "seconds", *REST_WAYS)
-def _rest(wanted: Wanted, exchange: Exchange, now: float) -> int:
+@kind("rest", "endpoint", "seconds", *REST_WAYS)
+def _rest(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """REST answers with an error, HTML, half a body, none, another one, late, or a list of another length."""
     if not any(wanted.has(name) for name in REST_WAYS):
         raise FaultError(f"rest wants at least one of {', '.join(REST_WAYS)}")

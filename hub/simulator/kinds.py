@@ -1,7 +1,8 @@
 """The words of a fault request, and the register of the kinds of fault.
 
 A kind is a function with the fields that it knows, registered by ``@kind``; it breaks something and returns how many
-things it hit. What goes on for a while is kept in ``broken.Faults`` and ends by itself or by ``clear``.
+things it hit. What goes on for a while is kept in ``broken.Faults`` and ends by itself or by ``clear``. A kind that
+knows ``endpoint`` can hit either endpoint, or both; the others hit the Exchange, or the market.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from hub.simulator.exchange import Exchange
+from hub.simulator.endpoint import Endpoint
 from hub.simulator.market import GeneratedMarket
 from hub.simulator.session import Session
 
@@ -70,11 +71,11 @@ class Wanted:
         """Tell whether a field is there."""
         return name in self._fields
 
-    def product(self, exchange: Exchange) -> str:
+    def product(self, exchange: Endpoint) -> str:
         """Return ``product``, one that the market has."""
         return _known(self.text("product"), exchange)
 
-    def products(self, exchange: Exchange) -> tuple[str, ...]:
+    def products(self, exchange: Endpoint) -> tuple[str, ...]:
         """Return ``products``: a list of the market's, or ``"half"``, every other one."""
         value = self._fields.get("products")
         if value == "half":
@@ -101,7 +102,7 @@ class Wanted:
         """Tell whether a field is there and null."""
         return name in self._fields and self._fields[name] is None
 
-    def connections(self, exchange: Exchange) -> list[Session]:
+    def connections(self, exchange: Endpoint) -> list[Session]:
         """Return the open connections meant: ``"all"``, indexes, or ``{"product": id}``."""
         chosen = self._fields.get("connections")
         sessions = exchange.sessions()
@@ -115,20 +116,20 @@ class Wanted:
         raise FaultError('connections has to be "all", a list of indexes, or {"product": id}')
 
 
-def made_up(exchange: Exchange) -> GeneratedMarket:
+def made_up(exchange: Endpoint) -> GeneratedMarket:
     """Return the market; ``FaultError`` if it is a recorded one, which nothing can change."""
     if not isinstance(exchange.market, GeneratedMarket):
         raise FaultError("only a made-up market can do this, and this simulator replays a recording")
     return exchange.market
 
 
-def _known(product_id: Any, exchange: Exchange) -> str:
+def _known(product_id: Any, exchange: Endpoint) -> str:
     if not isinstance(product_id, str) or product_id not in exchange.market.product_ids:
         raise FaultError(f"product has to be one of the market's, not {product_id!r}")
     return product_id
 
 
-Kind = Callable[[Wanted, Exchange, float], int]
+Kind = Callable[[Wanted, Endpoint, float], int]
 KINDS: dict[str, tuple[frozenset[str], Kind]] = {}
 
 

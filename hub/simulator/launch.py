@@ -49,6 +49,8 @@ class SimulatorProcess:
         self.ws_url: str = urls["ws_url"]
         self.rest_url: str = urls["rest_url"]
         self.control_url: str = urls["control_url"]
+        self.advanced_trade_ws_url: str = urls["advanced_trade_ws_url"]
+        self.advanced_trade_rest_url: str = urls["advanced_trade_rest_url"]
 
     def _first_line(self, deadline: float) -> bytes:
         assert self._process.stdout is not None

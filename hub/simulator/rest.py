@@ -55,8 +55,8 @@ class Rest:
                 return self._product(product_id, what, query(environ))
             case ["products", product_id]:
                 rows = [row for row in self._rows(now) if row["id"] == product_id]
-                return json_response(rows[0]) if rows else _not_found()
-        return _not_found()
+                return json_response(rows[0]) if rows else not_found()
+        return not_found()
 
     def _product(self, product_id: str, what: str, parameters: dict[str, str]) -> Response:
         if what == "ticker":
@@ -65,14 +65,14 @@ class Rest:
             return json_response(self._market.stats(product_id))
         if what == "trades":
             return self._trades(product_id, parameters)
-        return _not_found()
+        return not_found()
 
     def _trades(self, product_id: str, parameters: dict[str, str]) -> Response:
         """Answer a page; ``before`` asks for the newest page above an id, ``after`` for the one below it."""
         try:
-            limit = _integer(parameters, "limit", MAX_TRADES_PAGE) or MAX_TRADES_PAGE
-            above = _integer(parameters, "before", MAX_CURSOR)
-            below = _integer(parameters, "after", MAX_CURSOR)
+            limit = integer(parameters, "limit", MAX_TRADES_PAGE) or MAX_TRADES_PAGE
+            above = integer(parameters, "before", MAX_CURSOR)
+            below = integer(parameters, "after", MAX_CURSOR)
         except ValueError as error:
             return json_response({"message": str(error)}, 400)
         page = self._page(product_id, limit, above, below)
@@ -112,7 +112,8 @@ class Rest:
         return {"stats_24hour": day, "stats_30day": month}
 
 
-def _integer(parameters: dict[str, str], name: str, most: int) -> int | None:
+def integer(parameters: dict[str, str], name: str, most: int) -> int | None:
+    """Return a parameter that is a whole number, at most ``most``; None if it is not there, else ``ValueError``."""
     text = parameters.get(name)
     if text is None:
         return None
@@ -121,7 +122,8 @@ def _integer(parameters: dict[str, str], name: str, most: int) -> int | None:
     return min(int(text), most)
 
 
-def _not_found() -> Response:
+def not_found() -> Response:
+    """Return the answer about what there is not."""
     return json_response({"message": "NotFound"}, 404)
 
 

@@ -33,6 +33,8 @@ class Session:
         self.address = address
         self.opened_at = opened_at
         self.channels: dict[str, set[str]] = {}
+        self.updated_at: dict[str, float] = {}  # when each channel brought something, where the protocol asks that
+        self.sequence_num = 0  # of the next frame, where the protocol numbers them
         self.has_subscribed = False
         self.sent_frames = 0
         self.lost_frames = 0  # those that were due while it was muted, or that a fault kept from it
@@ -59,8 +61,8 @@ class Session:
         ws.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     def product_ids(self) -> set[str]:
-        """Return the products of all its channels."""
-        return set().union(*self.channels.values())
+        """Return the products of all its channels; the one without products names itself."""
+        return set().union(*(ids for name, ids in self.channels.items() if name != "heartbeats"))
 
     def receive(self) -> str | bytes | None:
         """Wait for the client's next message, and while muted; None at the end."""

@@ -8,14 +8,18 @@ from hub.simulator.session import Session
 
 
 class Subscribers:
-    """The connections of each product's tickers and heartbeats, and the channels of each connection."""
+    """The connections of each product in the channels that are fed, and the channels of each connection."""
 
-    def __init__(self) -> None:
-        self._listeners: dict[str, dict[str, list[Session]]] = {"ticker": {}, "heartbeat": {}}
+    def __init__(self, channels: Iterable[str]) -> None:
+        self._listeners: dict[str, dict[str, list[Session]]] = {channel: {} for channel in channels}
 
     def of(self, channel: str, product_id: str) -> Sequence[Session]:
         """Return who listens to a product."""
         return self._listeners[channel].get(product_id, ())
+
+    def products(self, channel: str) -> list[str]:
+        """Return the products that someone listens to."""
+        return list(self._listeners[channel])
 
     def covers(self, product_ids: Iterable[str]) -> bool:
         """Tell whether each product's tickers have a subscriber."""
