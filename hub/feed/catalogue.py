@@ -77,8 +77,8 @@ def choose(
 ) -> tuple[tuple[Product, ...], tuple[str, ...]]:  # fmt: skip
     """Return (the products that the settings ask for, the busiest first; the ids asked for that are unknown).
 
-    ``watched`` are the ids that were chosen before, ``shown`` those that stay, asked for or not. Raises ``CatalogueError`` where the choice depends on volumes and
-    none is known, and where nothing is online to choose from.
+    ``watched`` are the ids that were chosen before, ``shown`` those that stay, asked for or not. Raises
+    ``CatalogueError`` where the choice depends on volumes and none is known, and where nothing is online.
     """
     selectors, everything = selectors_of(settings)
     products = [replace(item, volume_24h_quote=stats.volumes.get(item.id, Decimal(0))) for item in listed]

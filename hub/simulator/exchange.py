@@ -53,7 +53,6 @@ class Exchange:
         self._sessions: dict[int, Session] = {}
         self._accepted_total = 0
         self._subscribers = Subscribers()
-        self._product_ids = frozenset(market.product_ids)
         self._rng = random.Random(f"{seed}:acks")
         self._connect_limit = limits.RateLimit(limits.CONNECTS_PER_SECOND, limits.CONNECT_BURST)
         self._message_limit = limits.RateLimit(limits.MESSAGES_PER_SECOND, limits.MESSAGE_BURST)
@@ -112,7 +111,7 @@ class Exchange:
             session.close(CLOSE_POLICY)
             return
         try:
-            request = parse_request(message, self._product_ids - self.faults.rejected.at(now))
+            request = parse_request(message, frozenset(self.market.product_ids) - self.faults.rejected.at(now))
         except RequestRefused as refused:
             session.write_now(wire.text_frame(refused.frame))
             return

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub.simulator import faults_connection, faults_data, faults_exchange  # noqa: F401 - they register their kinds
+from hub.simulator import (  # noqa: F401 - they register their kinds
+    faults_connection,
+    faults_data,
+    faults_exchange,
+    faults_listing,
+)
 from hub.simulator.exchange import Exchange
 from hub.simulator.kinds import KINDS, FaultError, Wanted
 

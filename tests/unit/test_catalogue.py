@@ -793,7 +793,7 @@ def test_the_hub_lets_go_of_what_left_and_tells_everybody(tmp_path: Path) -> Non
     for event in ("product_listed", "product_delisted", "product_left"):
         hub.on(event, lambda body, event=event: told.append((event, body)))
     published: list[tuple[str, object]] = []
-    hub.fanout.publish = lambda event, payload, product=None: published.append((event, product))  # type: ignore[method-assign]
+    hub.fanout.publish = lambda event, _, product=None: published.append((event, product))  # type: ignore[method-assign]
     reader = hub.catalogue.source = source(tmp_path, delisted_keep_seconds=0.0)
     hub.catalogue.step()
     assert told == []

@@ -102,7 +102,8 @@ def test_rates_to_the_dollar() -> None:
 
 
 def test_what_can_not_be_converted_ranks_last_and_among_itself_by_its_own_volume() -> None:
-    products = [Product("A-X", "A", "X", Decimal(1)), Product("B-X", "B", "X", Decimal(2)), Product("C-USD", "C", "USD")]
+    products = [Product("A-X", "A", "X", Decimal(1)), Product("B-X", "B", "X", Decimal(2))]
+    products.append(Product("C-USD", "C", "USD"))
     volumes = {"C-USD": Decimal("0.5")}
     assert select(products, ("*-X", "top:1"), EVERYTHING, volumes).product_ids == {"B-X"}
     assert select(products, ("*-*", "top:2"), EVERYTHING, volumes).product_ids == {"B-X", "C-USD"}
