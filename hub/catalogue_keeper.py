@@ -1,8 +1,8 @@
-"""Keeps the product list: tries until the exchange's own is had, then reads it now and then for what was halted.
+"""Keeps the product list: tries until the exchange's own is had, then reads it now and then for what changed.
 
-Until it is had the kept one serves, marked as old. The exchange's first list settles which products are watched; later
-ones tell how these are listed. A failure changes nothing but that the list is called old. When a product trades that
-the list says does not, it is read again soon.
+Until it is had the kept one serves, marked as old. Each list of the exchange chooses the products anew, and tells how
+they are listed. A failure changes nothing but that the list is called old. When a product trades that the list says
+does not, it is read again soon.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import logging
 import time
 from collections.abc import Callable
 from random import Random
+from typing import NamedTuple
 
 from hub.feed.backoff import Backoff
-from hub.feed.catalogue import Catalogue, CatalogueError, CatalogueSource
+from hub.feed.catalogue import Catalogue, CatalogueSource
+from hub.feed.product_list import CatalogueError
 from hub.logs import Cooldown
 from hub.payload import iso_time
 from hub.trust import by_catalogue
@@ -25,6 +27,14 @@ LATE_REFRESHES = 2.0  # intervals after which a list counts as old
 NAMED = 20  # products in one line of the log
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
+
+
+class Change(NamedTuple):
+    """A product joined, left, or was delisted; ``event`` is the word for it on the wire."""
+
+    event: str
+    product_id: str
+    reason: str
 
 
 class CatalogueKeeper:
@@ -45,6 +55,7 @@ class CatalogueKeeper:
     def look_again(self, product_id: str) -> None:
         """Have the list read soon: this product trades, and the list says that it does not."""
         _warn.warning("look_again", "product=%s trades, where the product list says otherwise: read again", product_id)
+        self.source.trades(product_id)
         self._refuted = True
         self.worker.wake()
 
@@ -64,7 +75,7 @@ class CatalogueKeeper:
         """Read the list once; return the seconds until the next time."""
         known = self.catalogue
         try:
-            self._serve(self.source.fetch() if known is None or known.old else self.source.refresh(known))
+            self._serve(self.source.fetch(known) if known is None or known.old else self.source.refresh(known))
         except CatalogueError as error:
             log.warning("no product list from the exchange: %s", error)
             self._fall_back(f"no product list from the exchange: {error}")
@@ -97,6 +108,10 @@ class CatalogueKeeper:
         if against != (_against(before) if before is not None else []):
             more = f" and {len(against) - NAMED} more" if len(against) > NAMED else ""
             log.warning("halted or delisted: %s%s", "; ".join(against[:NAMED]) or "none any more", more)
+        found = changes(before, catalogue)
+        for event in dict.fromkeys(change.event for change in found):
+            told = [change.product_id for change in found if change.event == event]
+            log.warning("%s: %d: %s%s", event, len(told), ", ".join(told[:NAMED]), ", …" if told[NAMED:] else "")
         self._take(catalogue)
         self.catalogue = catalogue
 
@@ -105,3 +120,25 @@ def _against(catalogue: Catalogue) -> list[str]:
     """Return, of each product that is not online, the id and why."""
     said = ((product.id, by_catalogue(product)) for product in catalogue.products)
     return [f"{product_id}: {verdict[1]}" for product_id, verdict in said if verdict is not None]
+
+
+def changes(before: Catalogue | None, after: Catalogue) -> list[Change]:
+    """Return what clients are told of a new catalogue: nothing of the first one."""
+    if before is None:
+        return []
+    old, new = ({item.id: item for item in catalogue.products} for catalogue in (before, after))
+    found = []
+    for product_id, now in new.items():
+        then, verdict = old.get(product_id), by_catalogue(now)
+        if now.delisted and (then is None or not then.delisted):
+            found.append(Change("product_delisted", product_id, verdict[1] if verdict is not None else ""))
+        elif not now.delisted and then is None:
+            found.append(Change("product_listed", product_id, "it is listed, and fits the settings"))
+        elif not now.delisted and then is not None and then.delisted:
+            found.append(Change("product_listed", product_id, "the exchange lists it again"))
+    for product_id, then in old.items():
+        if product_id not in new:
+            verdict = by_catalogue(then) if then.delisted else None
+            reason = verdict[1] if verdict is not None else "it does not fit the settings any more"
+            found.append(Change("product_left", product_id, reason))
+    return found

@@ -21,6 +21,7 @@ from dotenv.parser import parse_stream
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PRODUCT_ID = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}")
+SELECTOR = re.compile(r"!?([A-Z0-9]{1,20}|\*)-([A-Z0-9]{1,20}|\*)|top:[1-9][0-9]{0,3}")  # see hub.feed.selectors
 EXCHANGE_WS_URL = "wss://ws-feed.exchange.coinbase.com"
 EXCHANGE_REST_URL = "https://api.exchange.coinbase.com"
 DIALECT_OF_HOST = {
@@ -96,6 +97,14 @@ def _product_ids(value: str) -> tuple[str, ...]:
     return ids
 
 
+def _selectors(value: str) -> tuple[str, ...]:
+    items = tuple(item.lower() if item.startswith("TOP:") else item for item in _items(value.upper()))
+    if bad := [item for item in items if not SELECTOR.fullmatch(item)]:
+        known = "ids, patterns such as *-USD or BTC-*, top:200, or one of the first two after a !"
+        raise ValueError(f"must be {known}, but holds {', '.join(map(repr, bad))}")
+    return items
+
+
 def _networks(value: str) -> tuple[Network, ...]:
     try:
         return tuple(ipaddress.ip_network(item) for item in _items(value))
@@ -103,10 +112,11 @@ def _networks(value: str) -> tuple[Network, ...]:
         raise ValueError(f"must be addresses or networks such as 10.0.0.0/8: {error}") from None
 
 
-def _currency(value: str) -> str:
-    if not re.fullmatch(r"[A-Z0-9]{1,20}", value.upper()):
-        raise ValueError("must be one currency code such as USD")
-    return value.upper()
+def _currencies(value: str) -> str:
+    items = _items(value.upper())
+    if not items or not all(re.fullmatch(r"[A-Z0-9]{1,20}", item) for item in items):
+        raise ValueError("must be one currency code such as USD, or several, comma-separated")
+    return ",".join(items)
 
 
 def _origins(value: str) -> tuple[str, ...]:
@@ -172,7 +182,10 @@ class Settings:
     top_usd_pairs: int | None = _setting(
         None, _optional_integer(1, 10_000), "only the N pairs with the highest 24 h volume in the quote currency"
     )
-    quote_currency: str = _setting("USD", _currency, "quote currency of the products to watch")
+    quote_currency: str = _setting("USD", _currencies, "quote currency of the products to watch, or several")
+    products: tuple[str, ...] = _setting(
+        (), _selectors, "comma-separated selectors: ids, *-USD, BTC-*, top:200, !DOGE-USD"
+    )
     products_per_connection: int = _setting(15, _integer(1, 400), "products on one WebSocket connection")
     volume_threshold: float = _setting(1.5, _number(1.0, 1000.0), "ratio to the mean at which a volume alert fires")
     window_minutes: float = _setting(5.0, _number(0.05, 1440.0), "window of the volume detector, in minutes")
@@ -195,7 +208,10 @@ class Settings:
     )
     state_dir: str = _setting(".state", _text, "folder for what is kept over a restart (the last good catalogue)")
     catalogue_refresh_seconds: float = _setting(
-        300.0, _number(1.0, 86_400.0), "seconds between two looks at the exchange's product list for what is halted"
+        300.0, _number(1.0, 86_400.0), "seconds between two looks at the exchange's product list for what changed"
+    )
+    delisted_keep_seconds: float = _setting(
+        900.0, _number(0.0, 604_800.0), "seconds for which a delisted product is still shown, as delisted"
     )
     heartbeat_seconds: float = _setting(1.0, _number(0.1, 60.0), "interval of the exchange's heartbeats")
     stale_after_ms: int = _setting(
@@ -237,6 +253,11 @@ class Settings:
     def dialect(self) -> str:
         """The protocol that ``ws_url`` speaks."""
         return self.ws_dialect or DIALECT_OF_HOST.get(urlsplit(self.ws_url).hostname or "", "")
+
+    @property
+    def quote_currencies(self) -> tuple[str, ...]:
+        """The codes in ``quote_currency``."""
+        return tuple(self.quote_currency.split(","))
 
     def replace(self, **changes: Any) -> Settings:
         """Return a copy with some settings changed (unchecked: for entry points and tests)."""
@@ -304,6 +325,9 @@ def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
 def _check_together(settings: Settings, problems: list[str]) -> None:
     if settings.backoff_base_seconds > settings.backoff_cap_seconds:
         problems.append("BACKOFF_BASE_SECONDS: must not be above BACKOFF_CAP_SECONDS")
+    for name in ("MONITORING_CRYPTOS", "TOP_USD_PAIRS"):
+        if settings.products and getattr(settings, name.lower()):
+            problems.append(f"PRODUCTS: can't be combined with {name}: unset one of the two")
     if settings.simulate:
         return  # the simulator brings its own URLs
     host = urlsplit(settings.ws_url).hostname or ""

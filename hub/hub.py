@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from hub.book import Book
-from hub.catalogue_keeper import CatalogueKeeper
+from hub.catalogue_keeper import CatalogueKeeper, changes
 from hub.config import PRODUCT_ID, Settings, load
 from hub.detect.volume import VolumeAlert, VolumeDetector
 from hub.fanout.broadcast import Fanout, Mode
@@ -249,15 +249,22 @@ class PriceHub:
     def _take_catalogue(self, catalogue: Catalogue) -> None:
         verdicts = {product.id: found for product in catalogue.products if (found := by_catalogue(product))}
         product_ids = tuple(product.id for product in catalogue.products)
+        before = self.catalogue.catalogue
         if product_ids != self.book.products:
             self.book.set_products(product_ids)
             self.pool.set_products(product_ids)
             self._volume.keep(product_ids)
-            self.watch.keep(set(product_ids))
+        self.watch.keep(set(product_ids))  # with every list: a tick of one that left may have been on its way
         if not catalogue.old:
             self.past.settle()
         self.book.set_catalogue(verdicts, catalogue.as_of)
         self.pool.set_idle(self.book.idle())
+        for event, product_id, reason in changes(before, catalogue):
+            if event == "product_left":
+                self.priority.remove(product_id)
+            body = {"crypto": product_id, "reason": reason, "time": iso_time(catalogue.as_of)}
+            # to all, whatever they chose: who named ids must know of those that come and go
+            self._publish(event, orjson.dumps(body).decode())
 
     # -- reading --------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ class Past:
         self._watch = watch
         self._repair = repair
         self._ids: dict[str, int] = {}
-        self._settled = False
+        self._settled: frozenset[str] | None = None  # the products that the exchange's own list has settled
         # simulated prices must not outlive their process
         self.store = None if settings.simulate else Store(_ledger_path(settings), book.last_ids, self.restore)
 
@@ -42,9 +42,10 @@ class Past:
             self.resume(product_id)
 
     def settle(self) -> None:
-        """Note that the exchange's own list has said which products are watched."""
-        if not self._settled:
-            self._settled = True
+        """Note that the exchange's own list has said which products are watched now."""
+        watched = frozenset(self._book.products)
+        if watched != self._settled:
+            self._settled = watched
             self._forget_others()
 
     def _forget_others(self) -> None:
@@ -52,7 +53,7 @@ class Past:
 
         Not before the exchange's own list: what a kept one lacks may be watched a moment later.
         """
-        if not self._settled:
+        if self._settled is None:
             return
         watched = set(self._book.products)
         for product_id in list(self._ids):

@@ -63,7 +63,7 @@ def start_simulator(settings: Settings) -> SimulatorProcess:
         source = ["--replay", *settings.simulate_replay, "--speed", settings.simulate_speed]
     else:
         source = ["--products", str(settings.simulate_products), "--rate", f"{settings.simulate_rate:g}"]
-    return launch([*source, "--seed", str(settings.simulate_seed), "--quote", settings.quote_currency])
+    return launch([*source, "--seed", str(settings.simulate_seed), "--quote", settings.quote_currencies[0]])
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -150,8 +150,10 @@ class Store:
                     self.dropped_total += 1
             raise
         self._written_ids.update(ids)
-        if only is not None and self._only is only:
-            self._only = None
+        if only is not None:
+            self._written_ids = {item: last for item, last in self._written_ids.items() if item in only}
+            if self._only is only:
+                self._only = None
         return more
 
     def _failed(self, error: Exception) -> None:

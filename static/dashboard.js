@@ -39,6 +39,7 @@ const stream = openStream({
     polling.nudge();
   },
   onTrust: (payload) => prices.setTrust(payload.crypto, payload.trust, payload.reason),
+  onLeft: (payload) => prices.remove(payload.crypto),
   onChange: () => {
     const now = performance.now();
     if (stream.connected) {

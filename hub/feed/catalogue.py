@@ -1,8 +1,12 @@
 """Which products there are: read from the exchange, kept on disk, chosen by the settings.
 
 A list that can't be believed (a failure, HTML, empty, cut off) changes nothing: the last good one stays. The file on
-disk is used, marked as old, while the exchange's REST interface is down. What is watched is chosen once; later lists
-tell how the exchange lists it.
+disk is used, marked as old, while the exchange's REST interface is down. Each list that is believed chooses anew:
+
+- What fits the settings joins. What is halted stays, as the list has it.
+- What is delisted stays for ``DELISTED_KEEP_SECONDS``, and until the next list at the least, so that everybody sees it
+  as delisted; then it leaves. Trades that come meanwhile start that time over.
+- What fits no longer (it fell out of the ``top``) leaves at once. Volumes are read with every 12th list.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,29 +26,35 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from hub.config import PRODUCT_ID, Settings
+from hub.config import Settings
+from hub.feed.product_list import (
+    CatalogueError,
+    Stats,
+    named_in,
+    parse_products,
+    parse_stats,
+    relist,
+    trading_count,
+)
 from hub.feed.rest import RestClient, RestError
+from hub.feed.selectors import by_volume, select, usd_rate
 from hub.model import Product
 
 log = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 0.75, 2.0  # times the kept list's length: what is outside is suspicious
 BELIEVED_AFTER = 10  # times in a row that the exchange says so
+LOOKS_A_VOLUME = 12  # lists, where volumes matter: one more request each time, and a rank is no news of the minute
 LATEST_SECOND = 253_402_300_799  # the last that a date can tell
-_DECIMAL = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
-_STATUS = re.compile(r"[ -~]{0,40}")
-
-
-class CatalogueError(Exception):
-    """No believable product list; the text says why."""
+NO_STATS = Stats({}, {})
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """The products of the settings' choice, the busiest first.
 
-    ``unknown_ids`` are ids of ``MONITORING_CRYPTOS`` that are not listed, or delisted. ``as_of`` is the wall-clock
-    second at which the exchange told the list; ``old`` is set for a list from disk.
+    Some may be delisted and still shown. ``unknown_ids`` are asked for by their id, and not listed, or
+    delisted. ``as_of`` is the wall-clock second at which the exchange told the list; ``old`` is set for one from disk.
     """
 
     products: tuple[Product, ...]
@@ -53,135 +63,96 @@ class Catalogue:
     old: bool
 
 
-def parse_products(body: Any) -> list[Product]:
-    """Return the products of a ``GET /products`` body, whatever their status.
-
-    Raises ``CatalogueError`` if it is no such list, or one of delisted products alone.
-    """
-    if not isinstance(body, list) or not body:
-        raise CatalogueError("the product list is no list, or empty")
-    products, malformed = [], 0
-    for item in body:
-        entry: dict[str, Any] = item if isinstance(item, dict) else {}
-        texts = [entry.get(name) for name in ("id", "base_currency", "quote_currency", "status")]
-        product_id, base, quote, status = (text if isinstance(text, str) else "" for text in texts)
-        whole = all(isinstance(text, str) for text in texts)
-        if whole and PRODUCT_ID.fullmatch(product_id) and _STATUS.fullmatch(status):
-            disabled = entry.get("trading_disabled") is True
-            products.append(Product(product_id, base, quote, status=status, trading_disabled=disabled))
-        else:
-            malformed += 1
-    if malformed:
-        log.warning("product list: %d of %d entries are malformed and left out", malformed, len(body))
-    if all(product.delisted for product in products):
-        raise CatalogueError("the product list names no product that is not delisted")
-    return products
-
-
-def parse_volumes(body: Any) -> dict[str, Decimal]:
-    """Return product id → 24 h volume in the quote currency of a ``GET /products/stats`` body.
-
-    Raises ``CatalogueError`` if it is no such object. A product without volume or last price is left out.
-    """
-    if not isinstance(body, dict) or not body:
-        raise CatalogueError("the statistics are no object, or empty")
-    volumes = {}
-    for product_id, entry in body.items():
-        stats = entry.get("stats_24hour", entry) if isinstance(entry, dict) else {}
-        texts = [stats.get("volume"), stats.get("last")] if isinstance(stats, dict) else []
-        numbers = [Decimal(text) for text in texts if isinstance(text, str) and _DECIMAL.fullmatch(text)]
-        if len(numbers) == 2:
-            volumes[product_id] = numbers[0] * numbers[1]
-    return volumes
+def selectors_of(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return (what chooses the products, whichever setting says so; the patterns of the quote currencies)."""
+    everything = tuple(f"*-{currency}" for currency in settings.quote_currencies)
+    if settings.monitoring_cryptos or settings.products:
+        return settings.monitoring_cryptos or settings.products, everything
+    return (*everything, *([f"top:{settings.top_usd_pairs}"] if settings.top_usd_pairs else [])), everything
 
 
 def choose(
-    listed: Iterable[Product], volumes: Mapping[str, Decimal], settings: Settings
-) -> tuple[tuple[Product, ...], tuple[str, ...]]:
+    listed: Iterable[Product], stats: Stats, settings: Settings, watched: Collection[str] = (),
+    shown: Collection[str] = (),
+) -> tuple[tuple[Product, ...], tuple[str, ...]]:  # fmt: skip
     """Return (the products that the settings ask for, the busiest first; the ids asked for that are unknown).
 
-    A product that is asked for by its id may be halted; all others must be online. Raises ``CatalogueError`` where none
-    is, and where ``TOP_USD_PAIRS`` is set and no volume is known.
+    ``watched`` are the ids that were chosen before, ``shown`` those that stay, asked for or not. Raises
+    ``CatalogueError`` where the choice depends on volumes and none is known, and where nothing is online.
     """
-    known = {
-        item.id: replace(item, volume_24h_quote=volumes.get(item.id, Decimal(0)))
-        for item in listed
-        if not item.delisted
-    }
-    unknown: tuple[str, ...] = ()
-    if settings.monitoring_cryptos:
-        chosen = [known[item] for item in settings.monitoring_cryptos if item in known]
-        unknown = tuple(item for item in settings.monitoring_cryptos if item not in known)
-    else:
-        online = [item for item in known.values() if item.online]
-        if not online:
-            raise CatalogueError("the product list names no online product")
-        chosen = [item for item in online if item.quote_currency == settings.quote_currency]
-    chosen.sort(key=lambda item: (-item.volume_24h_quote, item.id))
-    if settings.top_usd_pairs and not settings.monitoring_cryptos:
-        if not volumes:
-            raise CatalogueError("TOP_USD_PAIRS needs volumes, and the exchange's statistics can't be had")
-        chosen = chosen[: settings.top_usd_pairs]
-    return tuple(chosen), unknown
-
-
-def named_in(body: Any) -> frozenset[str]:
-    """Return the ids that a list names, in malformed entries too."""
-    return frozenset(item["id"] for item in body if isinstance(item, dict) and isinstance(item.get("id"), str))
-
-
-def relist(
-    products: Iterable[Product], body: Any, listed: Iterable[Product], named_before: Collection[str]
-) -> tuple[Product, ...]:
-    """Return the products as a list has them now; ``listed`` are the well-formed entries of its ``body``.
-
-    What neither it nor the list before it names is delisted: one list may be cut off. What it alone does not name, or
-    names in a malformed entry, stays as it was.
-    """
-    found = {item.id: item for item in listed}
-    named = named_in(body)
-    stated = []
-    for product in products:
-        now = found.get(product.id)
-        if now is not None:
-            stated.append(replace(product, status=now.status, trading_disabled=now.trading_disabled))
-        elif product.id in named or product.id in named_before:
-            stated.append(product)
-        else:
-            stated.append(replace(product, status=None, trading_disabled=False))
-    return tuple(stated)
+    selectors, everything = selectors_of(settings)
+    products = [replace(item, volume_24h_quote=stats.volumes.get(item.id, Decimal(0))) for item in listed]
+    if by_volume(selectors) and not stats.volumes:
+        raise CatalogueError("TOP_USD_PAIRS and top:N need volumes, and the exchange's statistics can't be had")
+    rates = {quote: usd_rate(quote, stats.prices) for quote in {item.quote_currency for item in products}}
+    usd = {item.id: item.volume_24h_quote * (rates[item.quote_currency] or 0) for item in products}
+    product_ids, unknown = select(products, selectors, everything, usd, watched)
+    patterns = any("*" in item or item.startswith(("top:", "!")) for item in selectors)
+    if patterns and not watched and not any(item.online for item in products):
+        raise CatalogueError("the product list names no online product")
+    chosen = [item for item in products if item.id in product_ids or item.id in shown]
+    unrated = sorted({item.quote_currency for item in chosen if rates[item.quote_currency] is None})
+    if unrated and by_volume(selectors) and not watched:
+        log.warning("no rate to USD for %s: the volumes of their products rank last", ",".join(unrated))
+    chosen.sort(key=lambda item: (-usd[item.id], -item.volume_24h_quote, item.id))
+    return tuple(chosen), tuple(item for item in unknown if item not in shown)
 
 
 class CatalogueSource:
     """Reads catalogues: from the exchange, else from the last good file of the same exchange."""
 
-    def __init__(self, rest: RestClient, settings: Settings) -> None:
+    def __init__(self, rest: RestClient, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._rest = rest
         self._settings = settings
+        self._clock = clock
         self._usual: int | None = None  # length that a list is held against, None before the first that was believed
         self._repeated = (0, 0)  # (length of the last list, how many in a row had it)
         self._named: frozenset[str] = frozenset()  # ids in the last list that was believed
+        self._delisted_at: dict[str, float] = {}  # product that is shown as delisted → since when
+        self._stats, self._stats_body = NO_STATS, None
+        self._looks = 0  # lists since the volumes were read
         place = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(settings.rest_url).netloc)
         # simulated products never get onto the disk, where a later start could take them for real ones
         self._path = None if settings.simulate else Path(settings.state_dir) / f"catalogue-{place}.json"
 
-    def fetch(self) -> Catalogue:
-        """Choose the catalogue by the exchange's list and keep that on disk. Raises ``CatalogueError``."""
-        body, listed = self._listed()
-        stats, volumes = self._volumes()
-        products, unknown = choose(listed, volumes, self._settings)
-        self._named = named_in(body)
-        return Catalogue(products, unknown, self._save(body, stats), old=False)
+    def fetch(self, before: Catalogue | None = None) -> Catalogue:
+        """Choose by the exchange's list and its volumes, and keep both on disk. Raises ``CatalogueError``.
 
-    def refresh(self, catalogue: Catalogue) -> Catalogue:
-        """Return the same products as the exchange lists them now. Raises ``CatalogueError``.
-
-        It costs one request: the volumes stay those of the choice.
+        ``before`` is what was served until now: it says what is watched, and may be delisted by now.
         """
         body, listed = self._listed()
-        products = relist(catalogue.products, body, listed, self._named)
+        self._read_volumes()
+        return self._follow(before, body, listed)
+
+    def refresh(self, before: Catalogue) -> Catalogue:
+        """Choose anew by the exchange's list of now, with one request, mostly. Raises ``CatalogueError``."""
+        body, listed = self._listed()
+        self._looks += 1
+        if self._looks >= LOOKS_A_VOLUME and by_volume(selectors_of(self._settings)[0]):
+            self._read_volumes()
+        return self._follow(before, body, listed)
+
+    def _follow(self, before: Catalogue | None, body: Any, listed: list[Product]) -> Catalogue:
+        """Return the catalogue by a list that is believed."""
+        stated = relist(before.products if before is not None else (), body, listed, self._named)
+        there = {item.id: item for item in (*listed, *stated)}
+        watched = {item.id for item in stated if not item.delisted}
+        shown = self._linger(item.id for item in stated if item.delisted)
+        products, unknown = choose(there.values(), self._stats, self._settings, watched, shown)
         self._named = named_in(body)
-        return replace(catalogue, products=products, as_of=self._save(body, self._kept_stats()), old=False)
+        return Catalogue(products, unknown, self._save(body, self._stats_body), old=False)
+
+    def _linger(self, delisted: Iterable[str]) -> Collection[str]:
+        """Return those that are shown still: each for its time, and by one list at the least."""
+        now, kept, since = self._clock(), self._settings.delisted_keep_seconds, self._delisted_at
+        self._delisted_at = {
+            item: since.get(item, now) for item in delisted if item not in since or now - since[item] < kept
+        }
+        return self._delisted_at
+
+    def trades(self, product_id: str) -> None:
+        """Note that a product trades, whatever the list says: it must not leave meanwhile."""
+        self._delisted_at.pop(product_id, None)
 
     def _listed(self) -> tuple[Any, list[Product]]:
         """Return the exchange's list, as it came and parsed. Raises ``CatalogueError`` if it can't be believed."""
@@ -190,7 +161,7 @@ class CatalogueSource:
         except RestError as error:
             raise CatalogueError(str(error)) from error
         listed = parse_products(body)
-        self._doubt(_length(listed))
+        self._doubt(trading_count(listed))
         return body, listed
 
     def _doubt(self, count: int) -> None:
@@ -210,32 +181,26 @@ class CatalogueSource:
         """Return how many products the list on disk has, 0 where there is none."""
         try:
             kept = self._kept()
-            return _length(parse_products(kept["products"])) if kept else 0
+            return trading_count(parse_products(kept["products"])) if kept else 0
         except (CatalogueError, KeyError, TypeError) as error:
             log.warning("no kept list to compare with: %r", error)
             return 0
 
-    def _kept_stats(self) -> Any:
-        """Return the statistics on disk, None where there are none."""
-        try:
-            return (self._kept() or {})["stats"]
-        except (CatalogueError, KeyError, TypeError) as error:
-            log.debug("no kept statistics: %r", error)
-            return None
-
-    def _volumes(self) -> tuple[Any, dict[str, Decimal]]:
-        """Return (the statistics, the volumes in them): the exchange's, else the kept ones, else nothing."""
+    def _read_volumes(self) -> None:
+        """Read the statistics: the exchange's; where they can't be had, those of before, else the kept ones."""
         try:
             body = self._rest.get_json("/products/stats")
-            return body, parse_volumes(body)
+            self._stats, self._stats_body = parse_stats(body), body
+            self._looks = 0
+            return
         except (RestError, CatalogueError) as error:
             log.warning("no fresh volumes: %s", error)
-        try:
-            body = self._kept_stats()
-            return body, parse_volumes(body)
-        except CatalogueError as error:
-            log.warning("no kept volumes: %s", error)
-            return None, {}
+        if self._stats_body is None:
+            try:
+                body = (self._kept() or {})["stats"]
+                self._stats, self._stats_body = parse_stats(body), body
+            except (CatalogueError, KeyError, TypeError) as error:
+                log.warning("no kept volumes: %r", error)
 
     def load(self) -> Catalogue:
         """Read the last good catalogue from disk. Raises ``CatalogueError``."""
@@ -247,10 +212,11 @@ class CatalogueSource:
             if not 0 <= as_of <= LATEST_SECOND:
                 raise ValueError(f"as_of is {as_of}")
             listed = parse_products(kept["products"])
-            volumes = parse_volumes(kept["stats"]) if kept["stats"] else {}
+            stats = parse_stats(kept["stats"]) if kept["stats"] else NO_STATS
         except (KeyError, TypeError, ValueError) as error:
             raise CatalogueError(f"the product list on disk can't be used: {error!r}") from error
-        products, unknown = choose(listed, volumes, self._settings)
+        products, unknown = choose(listed, stats, self._settings)
+        self._named = named_in(kept["products"])
         return Catalogue(products, unknown, as_of, old=True)
 
     def _kept(self) -> Any:
@@ -284,8 +250,3 @@ class CatalogueSource:
         except OSError as error:
             log.warning("the product list can't be kept in %s: %s", self._path, error)
         return now
-
-
-def _length(listed: Iterable[Product]) -> int:
-    """Return how many products of a list are there to trade; halted ones are: a halt makes no list shorter."""
-    return sum(not product.delisted for product in listed)

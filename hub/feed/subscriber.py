@@ -58,6 +58,8 @@ class Subscriber:
     def want(self, product_ids: Sequence[str]) -> None:
         """Set what is wanted; the difference is asked for."""
         self._wanted = tuple(product_ids)
+        wanted = set(self._wanted)  # one that left and is listed again is asked for at once
+        self.aside = {item: aside for item, aside in self.aside.items() if item in wanted}
 
     def refresh(self, product_id: str) -> None:
         """Ask anew for a product that is silent."""

@@ -40,7 +40,6 @@ class AdvancedTrade(Endpoint):
         super().__init__(market, faults, limits.WindowLimit(limits.ADVANCED_CONNECTS_PER_SECOND), now)
         self.sent: dict[str, IdRanges] = {}
         self.aliases = protocol.aliases_of(market.product_ids)
-        self._product_ids = frozenset(market.product_ids)
         self._message_limit = limits.WindowLimit(limits.ADVANCED_MESSAGES_PER_SECOND)
         self._rng = random.Random(f"{seed}:advanced")
         self._idle_seconds = idle_seconds
@@ -78,7 +77,8 @@ class AdvancedTrade(Endpoint):
         if request.channel == HEARTBEATS:
             return [HEARTBEATS]
         books = dict.fromkeys(self.aliases.get(one, one) for one in request.product_ids)
-        return [one for one in books if one in self._product_ids]
+        known = frozenset(self.market.product_ids)  # they grow
+        return [one for one in books if one in known]
 
     def _subscribe(self, session: Session, request: Request, now: float, when: str) -> None:
         session.has_subscribed = True

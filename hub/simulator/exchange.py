@@ -29,7 +29,6 @@ class Exchange(Endpoint):
         super().__init__(market, faults, connect_limit, now)
         self.paused = False
         self.audience: Audience = self  # whom the market asks; more than this endpoint, where there are others
-        self._product_ids = frozenset(market.product_ids)
         self._rng = random.Random(f"{seed}:acks")
         self._message_limit = limits.RateLimit(limits.MESSAGES_PER_SECOND, limits.MESSAGE_BURST)
         self._heartbeats_from = now
@@ -47,7 +46,7 @@ class Exchange(Endpoint):
             session.close(CLOSE_POLICY)
             return
         try:
-            request = parse_request(message, self._product_ids - self.faults.rejected.at(now))
+            request = parse_request(message, frozenset(self.market.product_ids) - self.faults.rejected.at(now))
         except RequestRefused as refused:
             session.write_now(wire.text_frame(refused.frame))
             return

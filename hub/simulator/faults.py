@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hub.simulator import faults_connection, faults_data, faults_exchange  # noqa: F401 - they register their kinds
+from hub.simulator import (  # noqa: F401 - they register their kinds
+    faults_connection,
+    faults_data,
+    faults_exchange,
+    faults_listing,
+)
 from hub.simulator.endpoint import Endpoint
 from hub.simulator.kinds import KINDS, FaultError, Wanted
 

@@ -232,6 +232,17 @@ class GeneratedMarket:
         self._since, self._since_wall = now, wall
         self._owed = 0.0
 
+    def add(self, product: Product, wall: float) -> None:
+        """List one more product, that trades from now on as often as the others do on average."""
+        mean = self._cumulative[-1] / len(self._cumulative)
+        rng = random.Random(product.id)  # of its own: what the others draw must not depend on it
+        instrument = Instrument(product, mean / self._cumulative[-1], rng, wall)
+        self._instruments.append(instrument)
+        self._cumulative.append(self._cumulative[-1] + mean)
+        self._by_id[product.id] = instrument
+        self._listing.append(listing_row(product))
+        self.product_ids = (*self.product_ids, product.id)
+
     def due(self, now: float, wall: float, audience: Audience) -> Iterator[Tick]:  # noqa: ARG002 - never waits
         """Yield the trades since the last call, their times spread evenly over the interval."""
         elapsed = min(now - self._since, CATCH_UP_SECONDS)

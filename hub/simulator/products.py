@@ -81,6 +81,12 @@ def _product(base: str, quote: str, rng: random.Random) -> Product:
     return Product(f"{base}-{quote}", base, quote, price, price_decimals(price))
 
 
+def make_product(product_id: str) -> Product:
+    """Return a product by its id; its price is always the same."""
+    base, quote = product_id.split("-")
+    return _product(base, quote, random.Random(product_id))
+
+
 def listing_row(product: Product) -> dict[str, Any]:
     """Return a product as ``GET /products`` of the Exchange lists it."""
     return {

@@ -108,6 +108,17 @@ export class PriceTable {
     this.dirty.add(row);
   }
 
+  /** Take out a product that is not watched any more. */
+  remove(product) {
+    const row = this.rows.get(product);
+    if (!row) return;
+    this.inSight.unobserve(row.tr);
+    row.tr.remove();
+    this.rows.delete(product);
+    this.dirty.delete(row);
+    this.flashing.delete(row);
+  }
+
   /** Note a product's trust; what the exchange does not trade bears a mark, with the reason where it is known. */
   setTrust(product, trust, reason = "") {
     const row = this.rows.get(product);

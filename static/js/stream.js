@@ -1,12 +1,12 @@
-// The live price stream: Socket.IO's `ticker_update` and `trust_update` events.
+// The live price stream: Socket.IO's `ticker_update`, `trust_update` and `product_left` events.
 
 import { exactNumbers } from "./format.js";
 
 /**
- * Connect to the hub and stay connected. Calls onTicker(payload) and onTrust(payload) for each event and onChange() when
+ * Connect to the hub and stay connected. Calls onTicker, onTrust and onLeft with each event's payload and onChange() when
  * the link goes up or down. Returns the link's state, which is read and never written by others.
  */
-export function openStream({ onTicker, onTrust, onChange }) {
+export function openStream({ onTicker, onTrust, onLeft, onChange }) {
   const state = { connected: false, everConnected: false, since: performance.now(), lastTick: null };
   const socket = globalThis.io({
     transports: ["websocket", "polling"],
@@ -37,6 +37,7 @@ export function openStream({ onTicker, onTrust, onChange }) {
     onTicker(payload);
   });
   socket.on("trust_update", onTrust);
+  socket.on("product_left", onLeft);
   socket.connect();
   return state;
 }

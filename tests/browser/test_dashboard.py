@@ -260,7 +260,7 @@ def test_server_and_browser_write_numbers_alike(dashboard: Callable[..., Page]) 
 
 
 def test_what_the_exchange_halts_or_delists_bears_a_mark(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(TOP_USD_PAIRS="30", CATALOGUE_REFRESH_SECONDS="1")
+    hub = hub_factory(simulator=["--products", "30"], CATALOGUE_REFRESH_SECONDS="1")
     hub.wait_until_covered()
     page.open(hub.url)
     page.wait_until_live()
@@ -289,6 +289,18 @@ def test_what_the_exchange_halts_or_delists_bears_a_mark(page: Page, hub_factory
     hub.simulator.control("clear", {})
     eventually(lambda: page.js(script) == [])
     eventually(lambda: "halted" not in page.text("#sentence"))
+
+
+def test_a_product_that_leaves_leaves_the_table(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(simulator=["--products", "10"], CATALOGUE_REFRESH_SECONDS="1", DELISTED_KEEP_SECONDS="0")
+    hub.wait_until_covered()
+    page.open(hub.url)
+    page.wait_until_live()
+    assert hub.simulator is not None
+    hub.simulator.control("fault", {"kind": "list", "products": ["NEW-USD"]})
+    hub.simulator.control("fault", {"kind": "delist", "products": ["ETH-USD"]})
+    eventually(lambda: "NEW-USD" in page.products() and "ETH-USD" not in page.products())
+    assert len(page.products()) == 10
 
 
 def test_trouble_is_shown_while_it_lasts(page: Page, hub_factory: Callable[..., HubProcess]) -> None:

@@ -231,6 +231,42 @@ LISTS = [
     ),
 ]  # fmt: skip
 
+NEW, GONE = [f"NEW{number}-USD" for number in range(5)], ["ETH-USD", "SOL-USD"]
+MOVING = {"CATALOGUE_REFRESH_SECONDS": "1", "DELISTED_KEEP_SECONDS": "3", "PRODUCTS_PER_CONNECTION": "20"}
+
+
+def told(*events: tuple[str, list[str]]) -> Callable[[Drill], bool]:
+    """Return a question: our client was told each of these events of each of these products."""
+    wanted = {(event, one) for event, products in events for one in products}
+    return lambda drill: wanted <= drill.collector.moves
+
+
+def moved(drill: Drill) -> bool:
+    """Tell whether those who came are well, and those who went are gone."""
+    left = told(("product_left", GONE))(drill) and not drill.trusts().keys() & {*GONE}
+    return left and drill.trusts().keys() >= {*NEW} and drill.all_fine()
+
+
+MOVES = [
+    Scenario(
+        "U26 products listed and delisted", faults({"kind": "list", "products": NEW},
+                                                   {"kind": "delist", "products": GONE}),
+        told(("product_listed", NEW), ("product_delisted", GONE)), 3.0, healed=moved, heal_within=3.0 + WELL_SECONDS,
+        check=no_reconnects, victims=GONE, environment=MOVING,
+    ),
+    Scenario(
+        "U26 vanished from the list", faults({"kind": "delist", "products": ["BTC-USD"], "unlisted": True}),
+        told(("product_delisted", ["BTC-USD"])), 4.0, healed=told(("product_left", ["BTC-USD"])),
+        check=no_reconnects, victims=("BTC-USD",), environment=MOVING, quick=False,
+    ),
+    Scenario(
+        "U26 delisted, and its connection lost", faults({"kind": "delist", "products": ["BTC-USD"]},
+                                                        {"kind": "kill", **VICTIM}),
+        told(("product_delisted", ["BTC-USD"])), heal_within=3.0 + WELL_SECONDS, check=reconnects(1, 1),
+        healed=lambda drill: told(("product_left", ["BTC-USD"]))(drill) and drill.all_fine(), environment=MOVING,
+    ),
+]  # fmt: skip
+
 SUBSCRIBING = [
     Scenario(
         "U6 half of them quiet", faults({"kind": "quiet", "products": "half", "seconds": None}), half_is_quiet, 9.0,

@@ -43,6 +43,7 @@ class Collector:
         self.live: defaultdict[str, list[int]] = defaultdict(list)
         self.backfilled: defaultdict[str, list[int]] = defaultdict(list)
         self.trust_updates: list[tuple[float, dict[str, Any]]] = []
+        self.moves: set[tuple[str, str]] = set()  # (event, product) of those that joined, left or were delisted
         self.connected_at: list[float] = []  # wall clock
         self.client = socketio.Client(reconnection_delay=0.2, reconnection_delay_max=1)
         self.client.eio.queue = _Patient()
@@ -63,6 +64,8 @@ class Collector:
             self.backfilled[data["crypto"]].append(data["trade_id"])
         elif event == "trust_update":
             self.trust_updates.append((time.monotonic(), data))
+        elif event.startswith("product_"):
+            self.moves.add((event, data["crypto"]))
 
     def close(self) -> None:
         """Disconnect for good."""

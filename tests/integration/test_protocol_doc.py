@@ -103,6 +103,20 @@ def test_the_events_examples(hub_factory: Callable[..., HubProcess]) -> None:
     listener.close()
 
 
+def test_the_examples_of_products_that_come_and_go(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(simulator=["--products", "3"], CATALOGUE_REFRESH_SECONDS="1", DELISTED_KEEP_SECONDS="0")
+    hub.wait_until_covered()
+    listener = Listener(hub.url)
+    assert hub.simulator is not None
+    hub.simulator.control("fault", {"kind": "list", "products": ["NEW-USD"]})
+    hub.simulator.control("fault", {"kind": "delist", "products": ["ETH-USD"]})
+    for event in ("product_listed", "product_delisted", "product_left"):
+        (answer,) = eventually(lambda event=event: listener.events[event], 5)
+        check(EXAMPLES[event], answer, event)
+        assert answer["reason"] == EXAMPLES[event]["reason"]
+    listener.close()
+
+
 def test_the_example_of_a_lag() -> None:
     outbox = Outbox(1)
     for _ in range(2):

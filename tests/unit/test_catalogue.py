@@ -11,20 +11,13 @@ import pytest
 import responses
 
 from hub import catalogue_keeper as keeper_module
-from hub.catalogue_keeper import LOOK_AGAIN_SECONDS, RETRY_SECONDS, CatalogueKeeper
+from hub.catalogue_keeper import LOOK_AGAIN_SECONDS, RETRY_SECONDS, CatalogueKeeper, Change, changes
 from hub.config import Settings
-from hub.feed.catalogue import (
-    BELIEVED_AFTER,
-    Catalogue,
-    CatalogueError,
-    CatalogueSource,
-    choose,
-    parse_products,
-    parse_volumes,
-)
+from hub.feed.catalogue import BELIEVED_AFTER, LOOKS_A_VOLUME, NO_STATS, Catalogue, CatalogueSource, choose
+from hub.feed.product_list import CatalogueError, parse_products, parse_stats
 from hub.feed.rest import RestClient, RestError
 from hub.hub import PriceHub
-from hub.model import Product
+from hub.model import Cause, Product
 
 URL = "https://api.example.com"
 KEPT = "catalogue-api.example.com.json"
@@ -115,8 +108,9 @@ def test_what_is_no_product_list(body: object) -> None:
 
 
 def test_volumes_are_in_the_quote_currency() -> None:
-    assert parse_volumes(STATS)["BTC-USD"] == Decimal("900005.0")
-    assert parse_volumes({"BTC-USD": {"volume": "2", "last": "3.5"}}) == {"BTC-USD": Decimal("7.0")}
+    assert parse_stats(STATS).volumes["BTC-USD"] == Decimal("900005.0")
+    assert parse_stats(STATS).prices["BTC-USD"] == Decimal("90000.5")
+    assert parse_stats({"BTC-USD": {"volume": "2", "last": "3.5"}}).volumes == {"BTC-USD": Decimal("7.0")}
 
 
 @pytest.mark.parametrize(
@@ -125,26 +119,38 @@ def test_volumes_are_in_the_quote_currency() -> None:
      {"stats_24hour": {"volume": 5, "last": 5}}, {"stats_24hour": {"volume": "5"}}],
 )  # fmt: skip
 def test_a_product_without_believable_numbers_has_no_volume(entry: object) -> None:
-    assert parse_volumes({"BTC-USD": entry, "ETH-USD": stats("2", "3")}) == {"ETH-USD": Decimal(6)}
+    found = parse_stats({"BTC-USD": entry, "ETH-USD": stats("2", "3")})
+    assert found == ({"ETH-USD": Decimal(6)}, {"ETH-USD": Decimal(3)})
 
 
 @pytest.mark.parametrize("body", [None, {}, [], "x", 5])
 def test_what_are_no_statistics(body: object) -> None:
     with pytest.raises(CatalogueError):
-        parse_volumes(body)
+        parse_stats(body)
 
 
 # -- what is chosen ------------------------------------------------------------------------------------
 
 
 def chosen(volumes: object = STATS, **changes: Any) -> tuple[list[str], tuple[str, ...]]:
-    products, unknown = choose(parse_products(PRODUCTS), parse_volumes(volumes) if volumes else {}, Settings(**changes))
+    figures = parse_stats(volumes) if volumes else NO_STATS
+    products, unknown = choose(parse_products(PRODUCTS), figures, Settings(**changes))
     return [product.id for product in products], unknown
 
 
 def test_all_of_the_quote_currency_the_busiest_first() -> None:
     assert chosen() == (["BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD"], ())
     assert chosen(quote_currency="EUR") == (["BTC-EUR"], ())
+    both = ["BTC-EUR", "BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD"]  # 50 BTC are more than 10, in whatever they cost
+    assert chosen(quote_currency="USD,EUR") == (both, ())
+    assert chosen(quote_currency="USD,EUR", top_usd_pairs=2) == (both[:2], ())
+
+
+def test_selectors_choose() -> None:
+    assert chosen(products=("top:2",)) == (["BTC-USD", "ETH-USD"], ())
+    assert chosen(products=("BTC-*", "!*-EUR", "HALT-USD", "NO-USD")) == (["BTC-USD", "HALT-USD"], ("NO-USD",))
+    assert chosen(products=("!BTC-USD",)) == (["ETH-USD", "ADA-USD", "DOGE-USD"], ())
+    assert chosen(None, products=("*-USD", "!ADA-USD"))[0] == ["BTC-USD", "DOGE-USD", "ETH-USD"]
 
 
 def test_the_top_pairs_go_by_volume_times_price() -> None:
@@ -172,8 +178,8 @@ def test_a_monitored_product_may_be_halted_but_not_delisted() -> None:
 def test_where_everything_is_halted_there_is_nothing_to_choose_but_by_id() -> None:
     halted = parse_products([row("BTC-USD", "offline")])
     with pytest.raises(CatalogueError, match="no online product"):
-        choose(halted, {}, Settings())
-    assert choose(halted, {}, Settings(monitoring_cryptos=("BTC-USD",))) == (tuple(halted), ())
+        choose(halted, NO_STATS, Settings())
+    assert choose(halted, NO_STATS, Settings(monitoring_cryptos=("BTC-USD",))) == (tuple(halted), ())
 
 
 def test_monitored_products_beat_the_top_pairs() -> None:
@@ -492,13 +498,6 @@ def test_a_list_that_is_read_again_tells_what_is_halted_or_delisted_with_one_req
     assert again.taker.taken[-1].products[0].volume_24h_quote == Decimal("900005.0")  # of the choice
 
 
-def test_what_is_watched_stays_whatever_is_listed_anew(tmp_path: Path) -> None:
-    again = Again(tmp_path, monitoring_cryptos=("BTC-USD", "HALT-USD", "NEW-USD"))
-    assert again.chosen == ["BTC-USD", "HALT-USD"]
-    assert again.taker.taken[0].unknown_ids == ("NEW-USD",)
-    assert again.read(other(row("NEW-USD"), row("HALT-USD"))) == {}
-
-
 def test_a_malformed_entry_says_nothing_of_its_product(tmp_path: Path) -> None:
     again = Again(tmp_path)
     bad = row("BTC-USD", status=None)
@@ -648,3 +647,174 @@ def test_the_hub_tells_book_and_pool_and_leaves_the_products_alone(tmp_path: Pat
     }  # fmt: skip
     assert hub.pool._idle == {"BTC-USD", "ETH-USD"}
     assert hub.get_health_summary()["trust"]["halted"] == 1
+
+
+# -- products that join and leave ----------------------------------------------------------------------
+
+
+class Moving:
+    """A source whose clock stands until told; ``read`` returns (what is watched, what clients are told)."""
+
+    def __init__(self, tmp_path: Path, **changes: Any) -> None:
+        self.now = 1_000.0
+        self.reader = source(tmp_path, **changes)
+        self.reader._clock = lambda: self.now
+        self.catalogue = self.reader.fetch()
+
+    def read(self, products: object, volumes: object = None) -> tuple[list[str], list[tuple[str, str]]]:
+        self.rest = self.reader._rest = FixedRest(products, volumes)  # type: ignore[assignment]
+        before, self.catalogue = self.catalogue, self.reader.refresh(self.catalogue)
+        return ids(self.catalogue), [(event, item) for event, item, _ in changes(before, self.catalogue)]
+
+
+def test_what_is_listed_anew_joins_when_it_fits(tmp_path: Path) -> None:
+    moving = Moving(tmp_path)
+    watched, told = moving.read(other(row("NEW-USD"), row("NEW-EUR"), row("NEW2-USD", "offline")))
+    assert watched == ["BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD", "NEW-USD"]
+    assert told == [("product_listed", "NEW-USD")]
+    assert moving.rest.asked == ["/products"]
+    assert moving.read(other(row("NEW-USD"), row("NEW2-USD")))[1] == [("product_listed", "NEW2-USD")]
+    assert moving.read(other(row("NEW-USD", "offline"), row("NEW2-USD")))[1] == []  # halted: it stays
+    assert "NEW-USD" in ids(moving.catalogue)
+
+
+def test_what_is_named_and_listed_later_joins_then(tmp_path: Path) -> None:
+    moving = Moving(tmp_path, monitoring_cryptos=("BTC-USD", "HALT-USD", "NEW-USD"))
+    assert (ids(moving.catalogue), moving.catalogue.unknown_ids) == (["BTC-USD", "HALT-USD"], ("NEW-USD",))
+    watched, told = moving.read(other(row("NEW-USD"), row("NEW2-USD")))
+    assert (watched, moving.catalogue.unknown_ids) == (["BTC-USD", "HALT-USD", "NEW-USD"], ())
+    assert told == [("product_listed", "NEW-USD")]
+
+
+def test_what_is_delisted_is_shown_for_its_time_and_then_leaves(tmp_path: Path) -> None:
+    moving = Moving(tmp_path, monitoring_cryptos=("BTC-USD", "ETH-USD"), delisted_keep_seconds=60.0)
+    gone = other(row("BTC-USD", "delisted"))
+    assert moving.read(gone) == (["BTC-USD", "ETH-USD"], [("product_delisted", "BTC-USD")])
+    assert (moving.catalogue.products[0].delisted, moving.catalogue.unknown_ids) == (True, ())
+    moving.now += 59.0
+    assert moving.read(gone) == (["BTC-USD", "ETH-USD"], [])
+    moving.now += 1.0
+    assert moving.read(gone) == (["ETH-USD"], [("product_left", "BTC-USD")])
+    assert moving.catalogue.unknown_ids == ("BTC-USD",)
+    assert moving.read(gone) == (["ETH-USD"], [])
+    assert moving.read(PRODUCTS) == (["BTC-USD", "ETH-USD"], [("product_listed", "BTC-USD")])
+
+
+def test_what_is_delisted_by_mistake_comes_back_and_begins_anew(tmp_path: Path) -> None:
+    moving = Moving(tmp_path, delisted_keep_seconds=60.0)
+    gone = other(row("BTC-USD", "delisted"))
+    moving.read(gone)
+    moving.now += 59.0
+    assert moving.read(PRODUCTS)[1] == [("product_listed", "BTC-USD")]
+    moving.now += 59.0
+    assert moving.read(gone)[1] == [("product_delisted", "BTC-USD")]
+    moving.now += 59.0
+    assert moving.read(gone)[1] == []
+
+
+def test_everybody_sees_it_delisted_before_it_leaves_however_short_the_time(tmp_path: Path) -> None:
+    moving = Moving(tmp_path, delisted_keep_seconds=0.0)
+    gone = other(row("BTC-USD", "delisted"))
+    assert moving.read(gone)[1] == [("product_delisted", "BTC-USD")]
+    assert moving.read(gone)[1] == [("product_left", "BTC-USD")]
+
+
+def test_what_trades_does_not_leave_whatever_the_list_says(tmp_path: Path) -> None:
+    moving = Moving(tmp_path, delisted_keep_seconds=60.0)
+    gone = other(row("BTC-USD", "delisted"))
+    moving.read(gone)
+    for _ in range(3):
+        moving.now += 59.0
+        keeper = CatalogueKeeper(moving.reader, Takers(), 300.0)
+        keeper.look_again("BTC-USD")
+        assert moving.read(gone)[1] == []
+    moving.now += 60.0
+    assert moving.read(gone)[1] == [("product_left", "BTC-USD")]
+
+
+def busy(**volumes: int) -> dict[str, Any]:
+    return {f"{base}-USD": stats(str(volume), "1") for base, volume in volumes.items()}
+
+
+def test_the_top_is_ranked_anew_now_and_then_and_does_not_thrash(tmp_path: Path) -> None:
+    rows = [row(f"C{number}-USD") for number in range(10)]
+    volumes = busy(**{f"C{number}": 100 - number for number in range(10)})
+    moving = Moving(tmp_path, products=rows, volumes=volumes, top_usd_pairs=5)
+    assert ids(moving.catalogue) == ["C0-USD", "C1-USD", "C2-USD", "C3-USD", "C4-USD"]
+    changed = {**volumes, **busy(C5=97, C9=200, C0=1)}  # C5 is now fifth, which is not enough; C9 is the first
+    for _ in range(LOOKS_A_VOLUME - 1):
+        assert moving.read(rows, changed)[1] == []
+        assert moving.rest.asked == ["/products"]
+    watched, told = moving.read(rows, changed)
+    assert moving.rest.asked == ["/products", "/products/stats"]
+    assert set(told) == {("product_listed", "C9-USD"), ("product_left", "C0-USD")}
+    assert watched == ["C9-USD", "C1-USD", "C2-USD", "C3-USD", "C4-USD"]
+
+
+def test_volumes_that_fail_once_leave_the_top_as_it_was(tmp_path: Path) -> None:
+    moving = Moving(tmp_path, top_usd_pairs=2)
+    for _ in range(LOOKS_A_VOLUME + 2):
+        assert moving.read(PRODUCTS, None) == (["BTC-USD", "ETH-USD"], [])
+    assert moving.rest.asked == ["/products", "/products/stats"]
+
+
+@pytest.mark.parametrize("count", [4, 11])
+def test_a_suspicious_list_lets_nobody_join_or_leave_until_it_stays(tmp_path: Path, count: int) -> None:
+    """Of 6 that are there: half as many, or nearly twice as many."""
+    moving = Moving(tmp_path)
+    odd = [row("BTC-USD"), *(row(f"N{number}-USD") for number in range(count - 1 if count < 6 else count + 1))]
+    for _ in range(BELIEVED_AFTER - 1):
+        with pytest.raises(CatalogueError, match="not believed yet"):
+            moving.read(odd)
+        assert ids(moving.catalogue) == ["BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD"]
+    assert ("product_listed", "N0-USD") in moving.read(odd)[1]
+
+
+def test_a_kept_list_is_followed_by_the_exchanges_own(tmp_path: Path) -> None:
+    source(tmp_path, products=other(row("GONE-USD"), row("HALTS-USD"))).fetch()
+    reader = source(tmp_path, products=other(row("HALTS-USD", "offline"), row("NEW-USD")))
+    kept = reader.load()
+    assert "GONE-USD" in ids(kept)
+    first = reader.fetch(kept)
+    assert [(event, item) for event, item, _ in changes(kept, first)] == [("product_listed", "NEW-USD")]
+    assert {"GONE-USD", "HALTS-USD"} <= set(ids(first))  # one list may be cut off
+    second = reader.refresh(first)
+    reason = "the exchange does not list it any more"
+    assert changes(first, second) == [Change("product_delisted", "GONE-USD", reason)]
+
+
+def test_the_hub_lets_go_of_what_left_and_tells_everybody(tmp_path: Path) -> None:
+    settings = Settings(
+        ws_url="ws://localhost:9", ws_dialect="exchange", rest_url=URL, state_dir=str(tmp_path), delisted_keep_seconds=0
+    )
+    hub = PriceHub(settings)
+    hub.pool.stop()  # opens nothing
+    told: list[tuple[str, Any]] = []
+    for event in ("product_listed", "product_delisted", "product_left"):
+        hub.on(event, lambda body, event=event: told.append((event, body)))
+    published: list[tuple[str, object]] = []
+    hub.fanout.publish = lambda event, _, product=None: published.append((event, product))  # type: ignore[method-assign]
+    reader = hub.catalogue.source = source(tmp_path, delisted_keep_seconds=0.0)
+    hub.catalogue.step()
+    assert told == []
+    hub.set_priority_pairs(["BTC-USD", "ETH-USD"])
+    (gap,) = hub.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (5, 6))
+    hub.repair.add("BTC-USD", gap.missing)
+    reader._rest = FixedRest(other(row("BTC-USD", "delisted"), row("NEW-USD")))  # type: ignore[assignment]
+    hub.catalogue.step()
+    assert [(event, body["crypto"], body["reason"]) for event, body in told] == [
+        ("product_delisted", "BTC-USD", "the exchange says status=delisted"),
+        ("product_listed", "NEW-USD", "it is listed, and fits the settings"),
+    ]
+    assert hub.book.knows("BTC-USD")
+    assert gap.closed_at is None
+    told.clear()
+    hub.catalogue.step()
+    assert [(event, body["crypto"]) for event, body in told] == [("product_left", "BTC-USD")]
+    assert set(published) == {(event, None) for event in ("product_listed", "product_delisted", "product_left")}
+    assert not hub.book.knows("BTC-USD")
+    assert (gap.healed, hub.ledger.open_count(), hub.get_priority_pairs()) == ("not watched", 0, ["ETH-USD"])
+    while hub.repair.pending():
+        time.sleep(min(0.5, hub.repair.step() or 0.0))
+    with pytest.raises(KeyError):
+        hub.check_product_id("BTC-USD")

@@ -334,3 +334,29 @@ def test_wrong_settings_end_with_2_and_start_nothing(tmp_path: Path, arguments: 
     assert "canary" not in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_selectors_are_read_in_any_letter_case() -> None:
+    env = {"PRODUCTS": " *-usd, btc-eur,TOP:200 ,!doge-USD,!*-usdc,*-* ", "QUOTE_CURRENCY": "usd, eur"}
+    settings = read(env=env).settings
+    assert settings.products == ("*-USD", "BTC-EUR", "top:200", "!DOGE-USD", "!*-USDC", "*-*")
+    assert settings.quote_currencies == ("USD", "EUR")
+
+
+@pytest.mark.parametrize("bad", ["BTC", "top:0", "top:", "top:99999", "!top:5", "B*-USD", "A-B-C", "!", "*", "top:-1"])
+def test_what_is_no_selector(bad: str) -> None:
+    (problem,) = problems(env={"PRODUCTS": f"BTC-USD,{bad}"})
+    assert problem.startswith("PRODUCTS: must be ids, patterns")
+    held = bad if bad.startswith("top") else bad.upper()
+    assert problem.split("but holds ")[1].split("; it is")[0] == repr(held)
+
+
+@pytest.mark.parametrize("other", [{"MONITORING_CRYPTOS": "BTC-USD"}, {"TOP_USD_PAIRS": "5"}])
+def test_selectors_and_an_older_way_to_choose_are_a_conflict(other: dict[str, str]) -> None:
+    (problem,) = problems(env={"PRODUCTS": "*-USD", **other})
+    assert problem == f"PRODUCTS: can't be combined with {next(iter(other))}: unset one of the two"
+
+
+@pytest.mark.parametrize("bad", ["USD;EUR", "US D", ",", "USD-EUR"])
+def test_what_is_no_list_of_currencies(bad: str) -> None:
+    assert problems(env={"QUOTE_CURRENCY": bad})[0].startswith("QUOTE_CURRENCY: must be one currency code")

@@ -11,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDARD = sys.stdlib_module_names
-PURE = ("sharding", "backoff", "watchdog", "continuity", "subscriber", "policy", "sequence")
+PURE = (
+    "sharding", "backoff", "watchdog", "continuity", "subscriber", "policy", "selectors", "sequence",
+)  # fmt: skip
 IMPURE = ("socket", "ssl", "select", "selectors", "asyncio", "threading", "time", "os", "subprocess", "logging",
           "flask", "requests", "eventlet")  # fmt: skip
 
@@ -120,7 +122,8 @@ ALLOWED = {
         "hub.payload", "hub.trust", "hub.worker",
     },
     "hub.catalogue_keeper": {
-        "hub.feed.backoff", "hub.feed.catalogue", "hub.logs", "hub.payload", "hub.trust", "hub.worker",
+        "hub.feed.backoff", "hub.feed.catalogue", "hub.feed.product_list", "hub.logs", "hub.payload", "hub.trust",
+        "hub.worker",
     },
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
     "hub.summary": {"hub.detect", "hub.detect.health", "hub.hub", "hub.model", "hub.payload", "hub.worker"},

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from hub.simulator.market import GeneratedMarket, Tick, activity_weights, fixed, heartbeat_frame, short, time_text
+from hub.simulator.products import make_product
 
 WALL = 1_764_000_000.0
 TICKER_FIELDS = ["simulated", "type", "sequence", "product_id", "price", "open_24h", "volume_24h", "low_24h",
@@ -34,6 +35,18 @@ def ticks(source: GeneratedMarket, count: int) -> list[Tick]:
 
 def test_same_seed_gives_the_same_trades() -> None:
     assert ticks(market(seed=7), 2_000) == ticks(market(seed=7), 2_000)
+
+
+def test_a_product_that_is_added_is_listed_and_trades_at_once() -> None:
+    source, same = market(), market()
+    source.add(make_product("NEW-EUR"), WALL)
+    assert source.product_ids == (*same.product_ids, "NEW-EUR")
+    assert source.listing()[-1]["id"] == "NEW-EUR"
+    assert source.snapshot("NEW-EUR") is not None
+    count = Counter(tick.product_id for tick in ticks(source, 4_500))
+    assert 60 <= count["NEW-EUR"] <= 150  # one of 46 with the foreign ones: 98 on average
+    ranges = source.happened("NEW-EUR")
+    assert ranges[0][1] - ranges[0][0] == count["NEW-EUR"]  # the first is the one that subscribers are shown
 
 
 def test_another_seed_gives_others() -> None:

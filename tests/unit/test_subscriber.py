@@ -386,3 +386,17 @@ def test_after_anything_it_settles_on_what_is_wanted(steps: list[tuple[str, set[
         settle(subscriber, exchange, now)
     assert exchange.held == wanted - bad
     assert set(subscriber.aside) & wanted == bad & wanted
+
+
+def test_what_was_set_aside_and_is_not_wanted_any_more_is_asked_for_at_once_when_it_is_again() -> None:
+    subscriber = Subscriber()
+    subscriber.want(["A-USD", "B-USD"])
+    exchange = ModelExchange(bad=["B-USD"], names=True)
+    while request := subscriber.next_request(0.0):
+        exchange.answer(subscriber, request, 0.0)
+    assert set(subscriber.aside) == {"B-USD"}
+    subscriber.want(["A-USD"])
+    assert subscriber.aside == {}
+    exchange.bad.clear()
+    subscriber.want(["A-USD", "B-USD"])
+    assert subscriber.next_request(1.0) == Request(True, ("B-USD",))
