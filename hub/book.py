@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from hub.entry import MAX_JUMP, Entry
-from hub.feed.continuity import Continuity
 from hub.model import (
     Activity,
     Heartbeat,
@@ -27,12 +25,11 @@ from hub.model import (
     TrustChange,
 )  # fmt: skip
 from hub.payload import iso_time, ticker_body
-from hub.trust import BEHIND_SECONDS, Evidence, Verdict, judge
+from hub.trust import BEHIND_SECONDS, Verdict
 
 TICKING_SECONDS = 120.0  # a product is active while its last tick is this young
 MAX_STEP = 20_000  # trade ids that one heartbeat alone may be ahead
 AGREEING_BEATS = 2
-DENIED_SECONDS = 5.0
 LATE_SECONDS = 0.5  # from arrival to reading: the hub stood still, or is slower than its feed
 
 
@@ -115,11 +112,11 @@ class Book:
             if by_socket and trade_id > entry.delivered_id:
                 entry.delivered_id, entry.delivered_at, entry.undelivered_since = trade_id, monotonic, None
             if by_socket and trade_id == last_id and entry.by_rest:
-                order = self._end_rest(entry, quote)
+                order = entry.end_rest(quote)
             elif order is Order.NEW:
                 if not (fetched and entry.by_rest):  # what REST said is younger than what is made up for
                     entry.quote, entry.by_rest = quote, source is Source.REST
-                refuted = not first and not fetched and self._refute(entry, ticker.time)
+                refuted = not first and not fetched and entry.refute(ticker.time, self._listed_at)
                 if not fetched:
                     entry.quote_at = monotonic
                 if trade_id >= entry.named_id:
@@ -130,15 +127,13 @@ class Book:
                     entry.verified_at = max(entry.verified_at or 0.0, entry.beat_at)
                 now = monotonic if now is None else now
                 if not fetched and (entry.trust is not Trust.LIVE or now - monotonic > LATE_SECONDS):
-                    change = self._judge(entry, ticker.product_id, now, wall)
+                    change = entry.judge(ticker.product_id, now, wall, self.stale_after_seconds)
             return Taken(order, quote, entry.trust, jumped, first, change, refuted)
 
-    @staticmethod
-    def _end_rest(entry: Entry, quote: Quote) -> Order:
-        """Go back to the last trade that came through a socket, which it has sent again: REST's price is no later."""
-        changed = entry.quote is None or Decimal(entry.quote.ticker.price) != Decimal(quote.ticker.price)
-        entry.quote, entry.by_rest = quote, False
-        return Order.NEW if changed else Order.DUPLICATE
+    def trust(self, product_id: str) -> Trust:
+        """Return the state that a watched product had when it was last judged."""
+        entry = self._entries.get(product_id)
+        return entry.trust if entry is not None else Trust.STARTING
 
     def take_rest(self, ticker: Ticker, asked_at: float, wall: float) -> Quote | None:
         """Take in what REST said, when asked at ``asked_at`` (monotonic), of a product that no socket proves.
@@ -185,13 +180,6 @@ class Book:
         """Return how many prices are REST's for now."""
         return sum(entry.by_rest for entry in self._entries.values())
 
-    def _refute(self, entry: Entry, time: str) -> bool:
-        """Drop what the product list says against a product if it has traded since, at the exchange's ``time``."""
-        if entry.catalogue is None or datetime.fromisoformat(time).timestamp() <= self._listed_at:
-            return False
-        entry.catalogue = None
-        return True
-
     def beat(self, heartbeat: Heartbeat, monotonic: float) -> int | None:
         """Take a heartbeat in: evidence on which trade is the product's last.
 
@@ -221,7 +209,7 @@ class Book:
                 delisted = entry.catalogue is not None and entry.catalogue[0] is Trust.DELISTED
                 if not delisted and (named == ours or monotonic - entry.quote_at <= BEHIND_SECONDS):
                     entry.verified_at, entry.doubted = monotonic, False
-            given_up = self._deny(entry, named < ours and monotonic - entry.quote_at > BEHIND_SECONDS, monotonic)
+            given_up = entry.deny(named < ours and monotonic - entry.quote_at > BEHIND_SECONDS, monotonic)
             if named > max(0, entry.delivered_id):
                 if entry.undelivered_since is None:
                     entry.undelivered_since = monotonic
@@ -230,20 +218,6 @@ class Book:
             if given_up:
                 return named
             return max(named, ours) if entry.named_id < named_before and named_before > ours else None
-
-    @staticmethod
-    def _deny(entry: Entry, denied: bool, monotonic: float) -> bool:
-        """Give up trade ids that the heartbeats have denied for ``DENIED_SECONDS``: they were wrong, or began anew."""
-        if not denied:
-            entry.denied_since = None
-        elif entry.denied_since is None:
-            entry.denied_since = monotonic
-        elif monotonic - entry.denied_since >= DENIED_SECONDS:
-            entry.continuity = Continuity()
-            entry.delivered_id = entry.named_id = -1
-            entry.denied_since = None
-            return True
-        return False
 
     def doubt(self, product_ids: Collection[str]) -> None:
         """Note that these products' connection was lost: nothing is proved until something new is heard."""
@@ -256,25 +230,11 @@ class Book:
     def review(self, now: float, wall: float) -> list[TrustChange]:
         """Judge every product at ``now`` (monotonic); return what changed."""
         with self._lock:
-            changes = [self._judge(entry, product_id, now, wall) for product_id, entry in self._entries.items()]
+            changes = [
+                entry.judge(product_id, now, wall, self.stale_after_seconds)
+                for product_id, entry in self._entries.items()
+            ]
         return [change for change in changes if change is not None]
-
-    def _judge(self, entry: Entry, product_id: str, now: float, wall: float) -> TrustChange | None:
-        trust, entry.reason = self._verdict(entry, now)
-        if trust is entry.trust:
-            return None
-        previous, entry.trust = entry.trust, trust
-        entry.history.append((wall, trust, entry.reason))
-        verified_ms = None if entry.verified_at is None else int((now - entry.verified_at) * 1000)
-        return TrustChange(product_id, trust, previous, entry.reason, wall, verified_ms)
-
-    def _verdict(self, entry: Entry, now: float) -> Verdict:
-        at = entry.quote.received_monotonic if entry.quote is not None else None
-        seen = Evidence(
-            at, entry.verified_at, entry.ahead_since, entry.doubted, self.stale_after_seconds, entry.catalogue,
-            entry.by_rest,
-        )  # fmt: skip
-        return judge(now, seen)
 
     # -- what goes out --------------------------------------------------------------------------------
 
@@ -293,7 +253,7 @@ class Book:
             entry = self._entries.get(product_id)
             if entry is None or entry.quote is None:
                 return None
-            trust, reason = self._verdict(entry, now)
+            trust, reason = entry.verdict(now, self.stale_after_seconds)
             verified_at = entry.verified_at if entry.verified_at is not None else entry.quote.received_monotonic
             ages = (now - at for at in (entry.quote.received_monotonic, verified_at, entry.quote_at))
             return Standing(trust, reason, *(max(0, int(age * 1000)) for age in ages))
@@ -347,29 +307,7 @@ class Book:
         """Return all that is known of a watched product, for people. Raises ``KeyError``."""
         with self._lock:
             entry = self._entries[product_id]
-            ages = {
-                "last_trade_ms": entry.quote.received_monotonic if entry.quote is not None else None,
-                "verified_ms": entry.verified_at,
-                "heartbeat_ms": entry.beat_at if entry.beat is not None else None,
-                "ahead_ms": entry.ahead_since,
-                "undelivered_ms": entry.undelivered_since,
-            }
-            trust, reason = self._verdict(entry, now)
-            return {
-                "trust": trust,
-                "reason": reason,
-                "doubted": entry.doubted,
-                "ages": {name: None if at is None else int((now - at) * 1000) for name, at in ages.items()},
-                "ids": {
-                    "first": entry.continuity.first_id,
-                    "last": entry.continuity.last_id,
-                    "last_delivered": entry.delivered_id,
-                    "last_named_by_heartbeat": entry.named_id,
-                    "missing_ranges": [list(item) for item in entry.continuity.missing()],
-                },
-                "heartbeat": entry.beat._asdict() if entry.beat is not None else None,
-                "history": [(at, trust, why) for at, trust, why in entry.history],
-            }
+            return entry.explain(now, self.stale_after_seconds)
 
     def activity(self, now: float) -> Activity:
         """Count the products that are active at ``now`` in monotonic seconds.
@@ -395,5 +333,5 @@ class Book:
         counts = dict.fromkeys((trust.value for trust in Trust), 0)
         with self._lock:
             for entry in self._entries.values():
-                counts[self._verdict(entry, now)[0].value] += 1
+                counts[entry.verdict(now, self.stale_after_seconds)[0].value] += 1
         return counts

@@ -84,7 +84,8 @@ class PriceHub:
         self._started = self._stopped = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.fallback.worker,
-            self.catalogue.worker, self._summary.worker, self.pool.worker, *([self.store.worker] if self.store is not None else []),
+            self.catalogue.worker, self._summary.worker, self.pool.worker,
+            *([self.store.worker] if self.store is not None else []),
         ]  # fmt: skip
 
     # -- life -----------------------------------------------------------------------------------------

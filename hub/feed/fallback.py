@@ -1,7 +1,7 @@
 """Prices by REST while no socket delivers them: marked as such, within the request budget, and over by itself.
 
-One request for the last price of every product (``/products/stats``) each ``POLL_SECONDS``; what is left of the time goes
-to tickers of those that moved, the busiest first: they have trade id, bid and ask. What sockets prove is never touched.
+Each ``POLL_SECONDS`` one request for the last price of every product (``/products/stats``), then some for tickers of
+those that moved, the busiest first: they have trade id, bid and ask. What sockets prove is never touched.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from hub.model import FrameRefused, Ticker
 from hub.worker import Worker
 
 CHECK_SECONDS = 0.25
-# without a proof; the exchange's heartbeats come each second. REST's answers are up to 2.9 s old: asked earlier, it could
-# tell an older price than ours
+# without a proof; heartbeats come each second. Answers of REST are up to 2.9 s old: asked earlier, it could be
+# an older price than ours
 AFTER_SECONDS = 3.0
 POLL_SECONDS = 2.0
 TICKERS_A_POLL = 6  # of some 16 requests: repairs need the rest
@@ -65,7 +65,7 @@ class Fallback:
         return max(0.0, began + wait - time.monotonic())
 
     def _wanted(self, now: float) -> list[str]:
-        """Return the products that no socket proves, the busiest first. One without any price yet is given time, too."""
+        """Return the products that no socket proves, the busiest first; one without any price yet is given time."""
         unproved = self._unproved(now, AFTER_SECONDS)
         self._without = {
             item: self._without.get(item, now) for item, proved_at in unproved.items() if proved_at is None

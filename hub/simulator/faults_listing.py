@@ -6,7 +6,7 @@ import math
 import re
 import time
 
-from hub.simulator.exchange import Exchange
+from hub.simulator.endpoint import Endpoint
 from hub.simulator.kinds import FaultError, Wanted, kind, made_up
 from hub.simulator.products import make_product
 
@@ -15,7 +15,7 @@ MAX_LISTED = 1_000
 
 
 @kind("list", "products")
-def _list(wanted: Wanted, exchange: Exchange, now: float) -> int:
+def _list(wanted: Wanted, exchange: Endpoint, now: float) -> int:
     """New products are listed and trade at once; they stay when the faults are cleared."""
     market, names = made_up(exchange), dict.fromkeys(wanted.names("products"))
     if not names or len(names) > MAX_LISTED or not all(map(PRODUCT_ID.fullmatch, names)):
@@ -29,7 +29,7 @@ def _list(wanted: Wanted, exchange: Exchange, now: float) -> int:
 
 
 @kind("delist", "products", "unlisted")
-def _delist(wanted: Wanted, exchange: Exchange, now: float) -> int:  # noqa: ARG001
+def _delist(wanted: Wanted, exchange: Endpoint, now: float) -> int:  # noqa: ARG001
     """Products are listed as delisted (``unlisted``: not at all): no trades, no heartbeats, no new subscriptions."""
     market, products = made_up(exchange), wanted.products(exchange)
     fields = None if wanted.flag("unlisted") else {"status": "delisted", "trading_disabled": True}

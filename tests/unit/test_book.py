@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.book import HISTORY, MAX_JUMP, TICKING_SECONDS, Book
+from hub.book import TICKING_SECONDS, Book
+from hub.entry import HISTORY, MAX_JUMP
 from hub.model import Heartbeat, Late, Order, Quote, Source, Standing, Taken, Ticker, Trust
 from hub.payload import ticker_body
 

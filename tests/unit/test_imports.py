@@ -111,7 +111,8 @@ ALLOWED = {
         "hub.fanout.engine", "hub", "hub.green", "hub.logs", "hub.wire",
     },
     "hub.fanout.engine": {"hub.fanout.broadcast", "hub.fanout.client", "hub.fanout.limits", "hub.logs"},
-    "hub.book": {"hub.model", "hub.payload", "hub.trust", "hub.feed.continuity"},
+    "hub.book": {"hub.entry", "hub.model", "hub.payload", "hub.trust"},
+    "hub.entry": {"hub.feed.continuity", "hub.model", "hub.trust"},
     "hub.ledger": {"hub.model", "hub.payload", "hub.feed.continuity"},
     "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.worker"},
     "hub.past": {

@@ -24,7 +24,7 @@ def parse_stats(body: object) -> dict[str, Ticker]:
 
 
 def parse_ticker(day: Ticker, body: object) -> Ticker:
-    """Return a ``GET /products/{id}/ticker`` body with what ``day`` has of the last 24 hours. Raises ``FrameRefused``."""
+    """Return a ``GET /products/{id}/ticker`` body, with the last 24 hours of ``day``. Raises ``FrameRefused``."""
     if type(body) is not dict:
         raise FrameRefused("not_object", type(body).__name__)
     return day._replace(
