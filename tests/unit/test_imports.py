@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STANDARD = sys.stdlib_module_names
-PURE = ("sharding", "backoff", "watchdog", "continuity", "subscriber", "policy")
+PURE = ("sharding", "backoff", "watchdog", "continuity", "subscriber", "policy", "balance", "schedule")
 IMPURE = ("socket", "ssl", "select", "selectors", "asyncio", "threading", "time", "os", "subprocess", "logging",
           "flask", "requests", "eventlet")  # fmt: skip
 
