@@ -3,10 +3,12 @@
 The load of a product is its tickers a second, one heartbeat a second, and a bonus if it is a priority product: so busy
 ones and priority ones come to sit apart. Whatever is done must be worth it, and nothing is done over and over:
 
-- It starts when a connection's load is over ``START`` times the mean and ``MIN_EXCESS`` above it, and once it has
-  started goes on down to ``STOP`` times. Between the two nothing happens.
-- A step takes load from a connection only if the larger of the two that it touches becomes smaller by ``MIN_SHARE``
-  and ``MIN_GAIN``. A busy product whose company is light stays where it is: to move it would change nothing.
+- It begins with a connection that is *crowded*: its load is over ``CROWDED.load`` times the mean, ``MIN_EXCESS`` above
+  it, and steps could make it smaller by ``CROWDED.share``, and none that they touch larger than that. A busy product
+  whose company is light stays where it is, and so does its company: to move it would change nothing.
+- Once it has begun, every connection is relieved that is over ``RELIEVED``, which is less in both. So what is left
+  then is far from beginning again: noise does not move products.
+- A step counts only if the larger of the two connections that it touches becomes smaller by ``MIN_GAIN``.
 - A product that was moved rests (``Resting``), whatever is measured of it.
 
 A step is a swap, which leaves every connection as many products as it had, or a plain move where the counts allow it.
@@ -17,14 +19,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-START, STOP = 1.5, 1.25
 MIN_EXCESS = 20.0  # load above the mean: what a connection carries without any effort is no reason
-MIN_SHARE, MIN_GAIN = 0.15, 10.0  # of the fuller connection's load: several times the noise of the measurement
+MIN_GAIN, MIN_GAIN_SHARE = 5.0, 0.02  # by one step: load, and share of the connection's
 HEARTBEATS_PER_SECOND = 1.0
 PRIORITY_SHARE = 0.5  # a priority product's bonus, as a share of the mean connection's load
-MAX_STEPS = 10
+MAX_STEPS = 16
 TRIED_TARGETS, TRIED_PRODUCTS = 8, 16  # the lightest connections; the heaviest and the lightest products
 LARGEST_TO_SMALLEST = 4 / 3  # counts of products
+
+
+class Bar(NamedTuple):
+    """A connection's load in means, and the share of it that steps could take away."""
+
+    load: float
+    share: float
+
+
+CROWDED, RELIEVED = Bar(1.5, 0.25), Bar(1.25, 0.12)
 
 
 class Step(NamedTuple):
@@ -49,10 +60,10 @@ class Plan(NamedTuple):
 class _Shards:
     """Connections with their products while steps are tried out."""
 
-    def __init__(self, shards: Mapping[str, Sequence[str]], load: Mapping[str, float]) -> None:
-        self.products = {name: list(items) for name, items in shards.items()}
+    def __init__(self, products: Mapping[str, Sequence[str]], load: Mapping[str, float]) -> None:
+        self.products = {name: list(items) for name, items in products.items()}
         self.load = load
-        self.loads = {name: sum(load[item] for item in items) for name, items in shards.items()}
+        self.loads = {name: sum(load[item] for item in items) for name, items in products.items()}
 
     def apply(self, step: Step) -> None:
         ways = [(step.product_id, step.source, step.target)]
@@ -76,44 +87,55 @@ def product_loads(
 
 def plan(
     shards: Mapping[str, Sequence[str]], ticks: Mapping[str, float], priority: Collection[str], per_connection: int,
-    resting: Collection[str] = (),
+    resting: Collection[str] = (), begun: bool = False,
 ) -> Plan:  # fmt: skip
-    """Return what should move, ``MAX_STEPS`` at most: the smallest change that spreads the load."""
+    """Return what should move, ``MAX_STEPS`` at most: the smallest change that spreads the load.
+
+    ``begun``: an earlier plan has begun with it a moment ago.
+    """
     tried = _Shards(shards, product_loads(shards, ticks, priority))
     loads = dict(tried.loads)
     mean = sum(loads.values()) / max(1, len(loads))
     steps: list[Step] = []
-    still = set(resting)
-    while len(steps) < MAX_STEPS:
-        step = _next(tried, mean, STOP if steps else START, per_connection, still)
-        if step is None:
-            break
-        steps.append(step)
-        still.update(item for item in (step.product_id, step.partner) if item is not None)
-        tried.apply(step)
+    fullest_first = sorted(loads, key=lambda name: -loads[name])
+    for source in fullest_first:
+        begun = begun or bool(_relieve(tried, source, mean, CROWDED, per_connection, resting, MAX_STEPS))
+    for source in fullest_first if begun else ():
+        found = _relieve(tried, source, mean, RELIEVED, per_connection, resting, MAX_STEPS - len(steps))
+        for step in found:
+            tried.apply(step)
+        steps += found
+        resting = {*resting, *(item for step in found for item in (step.product_id, step.partner or ""))}
     fullest = max(loads.values(), default=0.0)
     state = f"the fullest connection has {fullest:.0f}/s, the mean is {mean:.0f}/s"
     if steps:
         why = f"{state}: it would be {max(tried.loads.values()):.0f}/s"
-    elif fullest > START * mean and fullest - mean > MIN_EXCESS:
+    elif fullest > max(CROWDED.load * mean, mean + MIN_EXCESS):
         why = f"{state}: no step would make it much less"
     else:
         why = f"{state}: nothing has to move"
     return Plan(tuple(steps), why, loads, mean)
 
 
-def _next(
-    tried: _Shards, mean: float, over: float, per_connection: int, resting: Collection[str]
-) -> Step | None:
-    """Return the best step for the fullest connection that one helps."""
-    by_load = sorted(tried.loads, key=lambda name: -tried.loads[name])
-    for source in by_load:
-        if tried.loads[source] <= max(over * mean, mean + MIN_EXCESS):
-            return None
-        step = _best(tried, source, by_load[: -TRIED_TARGETS - 1 : -1], per_connection, resting)
-        if step is not None:
-            return step
-    return None
+def _relieve(
+    shards: _Shards, source: str, mean: float, bar: Bar, per_connection: int, resting: Collection[str], most: int
+) -> list[Step]:
+    """Return the steps that take a connection that is over the bar down to ``RELIEVED``, or as far as it goes."""
+    full = shards.loads[source]
+    if full <= max(bar.load * mean, mean + MIN_EXCESS):
+        return []
+    tried, still = _Shards(shards.products, shards.load), set(resting)
+    steps: list[Step] = []
+    while len(steps) < most and tried.loads[source] > RELIEVED.load * mean:
+        targets = sorted(tried.loads, key=lambda name: tried.loads[name])[:TRIED_TARGETS]
+        step = _best(tried, source, targets, per_connection, still)
+        if step is None:
+            break
+        steps.append(step)
+        tried.apply(step)
+        still.update((step.product_id, step.partner or ""))
+    largest = max(tried.loads[name] for name in (source, *(step.target for step in steps)))
+    return steps if largest <= (1 - bar.share) * full else []
 
 
 def _best(
@@ -126,7 +148,7 @@ def _best(
         items = [item for item in tried.products[name] if item not in resting]
         return sorted(items, key=lambda item: load[item], reverse=heaviest)[:TRIED_PRODUCTS]
 
-    best, least = None, full - max(MIN_GAIN, MIN_SHARE * full)
+    best, least = None, full - max(MIN_GAIN, MIN_GAIN_SHARE * full)
     for target in targets:
         if target == source:
             continue

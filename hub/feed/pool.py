@@ -30,6 +30,7 @@ SETTLE_SECONDS = 5.0  # after a pause of the hub nothing is rotated or moved
 LOAD_WINDOW_SECONDS = 15.0  # shorter: noise moves products; longer: a crowded connection stays so
 LOAD_SAMPLES = 5
 REST_SECONDS = 600.0  # from one move of a product to the next
+SPREAD_SECONDS = 30.0  # for which balancing goes on once it has begun
 
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -70,6 +71,7 @@ class ConnectionPool:
         self._ticks: dict[str, int] = {}  # product → tickers that came; each is counted by one thread at a time
         self.meter = balance.Meter(LOAD_WINDOW_SECONDS, LOAD_SAMPLES)
         self._resting = balance.Resting(REST_SECONDS)
+        self._spread_until = 0.0
         self._change = threading.Lock()  # one change of the slots at a time
         self._stop = threading.Event()
         self._watched_at = self._resumed_at = time.monotonic()
@@ -247,7 +249,16 @@ class ConnectionPool:
         _, ticks = self.meter.rates()
         shards = {slot.id: slot.products for slot in self._slots[: self._needed]}
         per_connection = self._settings.products_per_connection
-        return balance.plan(shards, ticks, self._priority(), per_connection, self._resting.at(now))
+        resting, begun = self._resting.at(now), now < self._spread_until
+        return balance.plan(shards, ticks, self._priority(), per_connection, resting, begun)
+
+    def seconds_to_connect(self, now: float) -> float:
+        """Return when, at best, every slot will have its socket; 0 if all have."""
+        at, ready = self.budget.next_connect_seconds(), 0.0
+        for wait in sorted(slot.attempt_in_seconds(now) for slot in self._slots if not slot.is_open):
+            ready = max(at, wait)
+            at = ready + self.budget.interval_seconds
+        return ready
 
     def _watch(self) -> float:
         now = time.monotonic()
@@ -306,6 +317,8 @@ class ConnectionPool:
         if not routes:
             return
         self._resting.add(routes.keys(), now)
+        if now >= self._spread_until:
+            self._spread_until = now + SPREAD_SECONDS
         self.transfers.move(routes, self._idle, now, found.why)
         for slot in by_id.values():
             if coming := [item for item, (_, target) in routes.items() if target is slot]:

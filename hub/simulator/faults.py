@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub.simulator import faults_connection, faults_data, faults_exchange  # noqa: F401 - they register their kinds
+from hub.simulator import faults_connection, faults_data, faults_exchange, faults_load  # noqa: F401 - they register
 from hub.simulator.exchange import Exchange
 from hub.simulator.kinds import KINDS, FaultError, Wanted
 
