@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.drills.scenario import NOTHING, Scenario, checks, no_reconnects, reconnects, stays
+from tests.drills.scenario import NOTHING, VICTIM, Scenario, checks, faults, no_reconnects, reconnects, stays
 from tests.drills.stage import Drill, wait
 
 GIVE_UP_SECONDS = 10.0  # hub.feed.transfers
+BEATLESS_SECONDS = 10.0  # hub.feed.schedule: after which a slot is rotated for it
 ALL_BUT_ONE = 14  # products of a slot that can come over, where one gets no heartbeat
 MEASURED_SECONDS = 15.0  # hub.feed.pool: of load
 UNEVEN = 0.95  # of all trades on one of two connections
@@ -107,7 +108,13 @@ HANDOVERS = [
         victims=("BTC-USD",), trouble="rotate", check=checks(reconnects(1, 1), slots_stay),
     ),
     Scenario(
-        "H6 load gathers on one", gathered, lambda drill: drill.counted("moved") >= 1, 2 * MEASURED_SECONDS,
+        "H6 no heartbeats for long", faults({"kind": "no_heartbeats", "seconds": None, **VICTIM}),
+        lambda drill: drill.counted("rotated") >= 1, BEATLESS_SECONDS + GIVE_UP_SECONDS,
+        healed=lambda drill: drill.all_fine() and not drill.health()["reasons"],
+        check=checks(no_reconnects, stays("stale"), slots_stay),
+    ),
+    Scenario(
+        "H7 load gathers on one", gathered, lambda drill: drill.counted("moved") >= 1, 2 * MEASURED_SECONDS,
         healed=spread, heal_within=2 * MEASURED_SECONDS, victims=NOTHING,
         check=checks(no_reconnects, stays(), nobody_noticed),
     ),

@@ -30,7 +30,7 @@ def section(report: Report) -> str:
 
 
 def main(names: list[str]) -> int:
-    """Play all runs, or those named; the quiet one beside the two busy ones, then the crowds and the rotations, each alone."""
+    """Play all runs, or those named: the quiet one beside the two busy ones, then the others, each alone."""
     chosen = [run for run in RUNS if not names or run.__name__ in names]
     lanes = [
         [run for run in (half_of_them_quiet,) if run in chosen],
