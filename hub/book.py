@@ -293,6 +293,11 @@ class Book:
                 if entry.continuity.last_id >= 0
             }
 
+    def last_id(self, product_id: str) -> int:
+        """Return the latest trade id that we have of a product, -1 if none."""
+        entry = self._entries.get(product_id)
+        return entry.continuity.last_id if entry is not None else -1
+
     def first_id(self, product_id: str) -> int:
         """Return the first trade id that we had of a product, -1 before it."""
         entry = self._entries.get(product_id)

@@ -228,6 +228,9 @@ class Settings:
     backoff_base_seconds: float = _setting(1.0, _number(0.1, 60.0), "upper bound of the first reconnect delay")
     backoff_cap_seconds: float = _setting(60.0, _number(1.0, 3600.0), "upper bound of every reconnect delay")
     backoff_reset_seconds: float = _setting(30.0, _number(1.0, 3600.0), "seconds of data that start backoff over")
+    rotate_after_seconds: float = _setting(
+        21_600.0, _number(0.0, 604_800.0), "age at which a connection is replaced without a break; 0: never"
+    )
     fanout_mode: str = _setting(
         "enhanced", _choice("basic", "enhanced", "ultra_low_latency"),
         "basic: one write an event; enhanced: at once when idle, gathered when busy; ultra_low_latency: at once",

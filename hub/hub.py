@@ -23,8 +23,8 @@ from hub.fanout.broadcast import Fanout, Mode
 from hub.fanout.latency import Stage
 from hub.fanout.priority import UPDATE_INTERVAL_SECONDS, PriorityPairs
 from hub.feed.catalogue import Catalogue, CatalogueSource
-from hub.feed.connection import Callbacks
 from hub.feed.fallback import Fallback
+from hub.feed.intake import Callbacks
 from hub.feed.pool import ConnectionPool
 from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
@@ -66,7 +66,9 @@ class PriceHub:
         self.repair = Repair(self._rest, self.ledger.missing_of, self._on_fetched)
         self.fallback = Fallback(self._rest, self.book.unproved, self._on_rest_price, self._on_rest_trade)
         callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering, self._on_left_out)
-        self.pool = ConnectionPool(settings, callbacks, self._on_pause)
+        self.pool = ConnectionPool(
+            settings, callbacks, self._on_pause, last_id=self.book.last_id, priority=self.priority.last_updates
+        )
         self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
         self.catalogue = CatalogueKeeper(
             CatalogueSource(self._rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
@@ -277,6 +279,10 @@ class PriceHub:
     def connections(self) -> list[ConnectionSnapshot]:
         """Return every connection slot, in order."""
         return self.pool.snapshots()
+
+    def rotate(self, connection_id: str) -> bool:
+        """Have a connection replaced without a break, soon; False if there is no such slot."""
+        return self.pool.rotate(connection_id)
 
     def get_health_summary(self) -> dict[str, Any]:
         """Return the body of ``GET /health``."""

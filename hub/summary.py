@@ -69,6 +69,7 @@ class Summary:
             "refused_frames": hub.pool.refused(),
             "counters": {
                 **hub.counters,
+                **hub.pool.transfers.counters,
                 "missing": hub.book.missing_total(),
                 "fetched": hub.repair.fetched_total,
                 "repair_failures": hub.repair.failures_total,

@@ -5,6 +5,8 @@ Rules of the state machine:
 - ``connected`` once the handshake is done and the wanted products are asked for.
 - ``reconnecting`` from any loss until connected again; ``failed`` instead after ``FAILED_AFTER`` losses in a row, which
   only 30 s of data end. It goes on trying in both.
+- A slot may be held by one connection after the other: a successor, of the same id, takes over while both are open (see
+  ``handover``) and goes on with the counts.
 - Each attempt has a *generation*. Whoever ends it (the watchdog, a stop) raises the number, and what the old socket
   still holds is read by nobody.
 """
@@ -15,16 +17,17 @@ import logging
 import ssl
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 from hub.feed import policy, watchdog
-from hub.feed.arrival import STALL_SECONDS, Arrival
+from hub.feed.arrival import STALL_SECONDS
 from hub.feed.backoff import Backoff
 from hub.feed.dialects import Dialect
-from hub.feed.recent import RecentFrames
+from hub.feed.handover import Handover
+from hub.feed.intake import Callbacks, Intake
 from hub.feed.subscriber import SetAside, Subscriber
+from hub.feed.tally import Totals
 from hub.feed.transport import Transport, TransportError
 from hub.logs import Cooldown
 from hub.model import (
@@ -32,7 +35,6 @@ from hub.model import (
     ConnectionStatus,
     Event,
     ExchangeError,
-    FrameRefused,
     Heartbeat,
     Ignored,
     Subscriptions,
@@ -43,36 +45,21 @@ FAILED_AFTER = 5
 SLOW_CONSUMER = "slow_consumer"  # the cause of a loss that the exchange put down to our slow reading
 YIELD_FRAMES = 100  # a reader whose socket always has data would starve every other green thread
 YIELD_SECONDS = 0.005
-RATE_SECONDS = 2.0
 SUBSCRIBE_CHECK_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
 
-class Callbacks(NamedTuple):
-    """Whom a connection tells, from its own thread.
-
-    ``event(connection_id, event, wall, arrived, now)``: when it was read by the wall clock, when it arrived and when it
-    was read by the monotonic one. ``lost(connection_id,
-    product_ids, cause)`` when a socket that was open is gone; ``delivering(connection_id)`` when the next one has
-    brought its first data, or its acknowledgement where no product trades (from the watchdog's thread);
-    ``left_out(product_ids)`` when an acknowledgement lacks them and they are asked for again.
-    """
-
-    event: Callable[[str, Event, float, float, float], None]
-    lost: Callable[[str, tuple[str, ...], str], None]
-    delivering: Callable[[str], None]
-    left_out: Callable[[list[str]], None]
-
-
 class Connection:
-    """One slot of the pool. ``run`` is its thread's body; all else may be called from any thread."""
+    """One slot of the pool, or a successor to one. ``run`` is its thread's body; all else any thread may call."""
 
     def __init__(
         self, connection_id: str, url: str, dialect: Dialect, limits: watchdog.Limits, backoff: Backoff,
         callbacks: Callbacks, permission: Callable[[threading.Event], bool], tls: ssl.SSLContext | None,
+        ticks: dict[str, int] | None = None, sent: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
+        """``ticks``: where the tickers of each product are counted; ``sent()`` is called for each message sent."""
         self.id = connection_id
         self._url = url
         self._dialect = dialect
@@ -81,43 +68,62 @@ class Connection:
         self._callbacks = callbacks
         self._permission = permission
         self._tls = tls
+        self._sent = sent
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._wanted: tuple[str, ...] = ()
         self._subscriber = Subscriber()
         self._commands: deque[Callable[[], None]] = deque(maxlen=1_000)  # for the thread, by others
         self._subscribe_at = 0.0  # when to look for the next request
-        self._heard = False  # whether this socket has brought data
         self._acknowledged = False  # whether all of this socket's last request was acknowledged
-        self._arrival = Arrival()
-        self._waited_until = 0.0  # when reading last had to wait for the network
-        self.recent = RecentFrames()
         self._transport: Transport | None = None
         self._generation = 0
         self._status = ConnectionStatus.DISCONNECTED
         self._attempt_at: float | None = None
         self._opened_at: float | None = None
-        self._last_frame_at: float | None = None
-        self._last_message: float | None = None
-        self._last_heartbeat: float | None = None
-        self._heartbeat_at: float | None = None
-        self._last_cause: str | None = None
+        self._next_attempt_at: float | None = None
         self._interrupted: str | None = None
         self._parting: str | None = None  # why the exchange will close this socket, in its own words
-        self._reconnects = 0
-        self._rate = 0.0
-        self._rate_from = (time.monotonic(), 0)  # when, and how many messages there were then
-        self.total_messages = 0
-        self.error_count = 0
-        self.refused: Counter[str] = Counter()  # frames that were not believed, or not understood, by reason
+        self._intake = intake = Intake(
+            self, connection_id, dialect, callbacks, self._take_control, {} if ticks is None else ticks
+        )
+        self.tally, self.recent = intake.tally, intake.recent
 
     # -- for other threads -------------------------------------------------------------------------
 
     def want(self, product_ids: Sequence[str]) -> None:
         """Set the products that this slot must deliver; an open socket follows at its next frame."""
         self._wanted = wanted = tuple(product_ids)
+        self._intake.gone = self._intake.gone.difference(wanted)
         self.recent.keep(wanted)
         self._command(lambda: self._subscriber.want(wanted))
+
+    def let_go(self, product_ids: Iterable[str]) -> None:
+        """Give up products that another connection delivers: what still comes of them is passed over."""
+        gone = frozenset(product_ids)
+        self.want([item for item in self._wanted if item not in gone])
+        self._intake.gone |= gone
+
+    def attach(self, handover: Handover | None) -> None:
+        """Take part in a handover from now on; None: no more."""
+        self._intake.handover = handover
+
+    def deliver(self, event: Ticker | Heartbeat, wall: float, arrived: float, now: float) -> None:
+        """Pass an event on, as this connection's."""
+        self._intake.deliver(event, wall, arrived, now)
+
+    def tell_delivering(self) -> None:
+        """Tell with the next event that is passed on that this slot delivers."""
+        self._intake.heard = False
+
+    def succeed(self, other: Connection) -> None:
+        """Be another connection's successor, before the start: want what it wants, know what it was refused."""
+        self._subscriber.take_after(other._subscriber)
+        self.want(other.products)
+
+    def take_the_place(self, other: Connection) -> None:
+        """Go on counting where the slot's connection before this one ends."""
+        self.tally.go_on_from(other.tally, other._generation + 1)
 
     def refresh(self, product_id: str) -> None:
         """Subscribe anew to a product that is silent."""
@@ -127,18 +133,36 @@ class Connection:
         """Return the products that the exchange did not give, and why."""
         return dict(self._subscriber.aside)
 
+    @property
+    def given(self) -> frozenset[str]:
+        """The products that this socket's last acknowledgement lists."""
+        return self._subscriber.given
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a socket that is through its handshake."""
+        return self._opened_at is not None
+
+    def age_seconds(self, now: float) -> float:
+        """Return for how long the socket has been open; 0 for none."""
+        return 0.0 if (opened_at := self._opened_at) is None else now - opened_at
+
+    def attempt_in_seconds(self, now: float) -> float:
+        """Return when the next attempt to connect is due; 0 if one is under way."""
+        return 0.0 if (at := self._next_attempt_at) is None else max(0.0, at - now)
+
     def without_heartbeats_since(self) -> float | None:
         """Return the monotonic second of the last heartbeat (or of the opening) of an open socket, None if closed."""
         opened_at = self._opened_at
-        return None if opened_at is None else max(opened_at, self._heartbeat_at or 0.0)
+        return None if opened_at is None else max(opened_at, self._intake.heartbeat_at or 0.0)
 
     def silent_seconds(self, now: float) -> float:
         """Return for how long an open socket has brought nothing; 0 for one that is not open."""
-        return 0.0 if self._opened_at is None else now - max(self._opened_at, self._last_frame_at or 0.0)
+        return 0.0 if self._opened_at is None else now - max(self._opened_at, self._intake.last_frame_at or 0.0)
 
     def catching_up(self, now: float) -> bool:
         """Tell whether an open socket may hold frames that came while the hub stood still."""
-        return self.silent_seconds(now) > STALL_SECONDS or (self._opened_at is not None and self._arrival.catching_up)
+        return self.silent_seconds(now) > STALL_SECONDS or (self._opened_at is not None and self._intake.catching_up)
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
@@ -159,12 +183,20 @@ class Connection:
         self._stop.set()
         self.interrupt(self._generation, "stopped")
 
+    def is_alive(self) -> bool:
+        """Tell whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the thread's end; return whether it did end."""
         if self._thread is None:
             return True
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
+
+    def replace(self, cause: str) -> None:
+        """End the socket, whichever it is; the next follows."""
+        self.interrupt(self._generation, cause)
 
     def interrupt(self, generation: int, cause: str) -> None:
         """End that generation's socket; frames of it that are still unread change nothing."""
@@ -183,34 +215,35 @@ class Connection:
         generation = self._generation
         cause = watchdog.verdict(
             now, self._limits, attempt_at=self._attempt_at, opened_at=self._opened_at,
-            last_frame_at=self._last_frame_at, resumed_at=resumed_at, may_be_silent=may_be_silent,
+            last_frame_at=self._intake.last_frame_at, resumed_at=resumed_at, may_be_silent=may_be_silent,
         )  # fmt: skip
         if cause is not None:
             self.interrupt(generation, cause)
         elif may_be_silent and self._opened_at is not None and self._acknowledged:
-            self._delivers()  # all that it owes
-        then, messages = self._rate_from
-        if now - then >= RATE_SECONDS:
-            self._rate = (self.total_messages - messages) / (now - then)
-            self._rate_from = (now, self.total_messages)
+            self._intake.delivers()  # all that it owes
+        self.tally.measure(now)
 
     def snapshot(self) -> ConnectionSnapshot:
         """Return this slot at this moment."""
-        opened_at = self._opened_at
+        opened_at, totals = self._opened_at, self.totals()
         return ConnectionSnapshot(
             connection_id=self.id,
             status=self._status,
             product_ids=self._wanted,
-            generation=self._generation,
-            total_messages=self.total_messages,
-            messages_per_second=self._rate,
-            error_count=self.error_count,
-            reconnects=self._reconnects,
+            generation=totals.sockets,
+            total_messages=totals.messages,
+            messages_per_second=self.tally.per_second,
+            error_count=totals.errors,
+            reconnects=totals.reconnects,
             uptime_seconds=time.monotonic() - opened_at if opened_at is not None else 0.0,
-            last_heartbeat=self._last_heartbeat,
-            last_message=self._last_message,
-            last_cause=self._last_cause,
+            last_heartbeat=self._intake.last_heartbeat,
+            last_message=self._intake.last_message,
+            last_cause=self.tally.last_cause,
         )
+
+    def totals(self) -> Totals:
+        """Return the slot's counts."""
+        return self.tally.totals(self._generation)
 
     # -- the thread --------------------------------------------------------------------------------
 
@@ -218,7 +251,10 @@ class Connection:
         self._status = ConnectionStatus.CONNECTING
         try:
             while not self._stop.is_set():
-                self._stop.wait(self.step())
+                delay = self.step()
+                self._next_attempt_at = time.monotonic() + delay
+                self._stop.wait(delay)
+                self._next_attempt_at = None
         finally:
             self._status = ConnectionStatus.DISCONNECTED
 
@@ -237,7 +273,7 @@ class Connection:
         except Exception:
             log.exception("bug connection=%s", self.id)
         finally:
-            data_seconds = (self._last_frame_at or 0.0) - (self._opened_at or 0.0)
+            data_seconds = (self._intake.last_frame_at or 0.0) - (self._opened_at or 0.0)
             if self._transport is not None:
                 self._transport.close()
             was_open = self._opened_at is not None
@@ -246,34 +282,42 @@ class Connection:
                 self._generation += 1
         if self._stop.is_set():
             return 0.0
-        self.error_count += 1
-        self._reconnects += 1
-        self._last_cause = cause
+        tally = self.tally
+        tally.errors += 1
+        tally.reconnects += 1
+        tally.last_cause = cause
         how = policy.after(cause)
         if how.smaller_requests:
             self._subscriber.request_size = max(1, min(self._subscriber.request_size, len(self._wanted)) // 2)
         if was_open:
-            try:
-                self._callbacks.lost(self.id, self._wanted, cause)
-            except Exception:
-                log.exception("bug in what a loss set off, connection=%s", self.id)
+            self._tell_lost(cause)
         delay = max(self._backoff.failed(data_seconds), retry_after, how.min_delay_seconds)
         failing = self._backoff.failures >= FAILED_AFTER
         self._status = ConnectionStatus.FAILED if failing else ConnectionStatus.RECONNECTING
         return delay
 
+    def _tell_lost(self, cause: str) -> None:
+        handover = self._intake.handover
+        lost = handover.lost(self) if handover is not None else self._wanted
+        if lost is None:
+            return
+        try:
+            self._callbacks.lost(self.id, lost, cause)
+        except Exception:
+            log.exception("bug in what a loss set off, connection=%s", self.id)
+
     def _hold_socket(self, generation: int) -> None:
-        transport = self._transport = Transport()
-        self._last_frame_at = None
+        transport, intake = Transport(), self._intake
+        self._transport, intake.last_frame_at = transport, None
         opened = transport.open(
             self._url, self._dialect.max_frame_bytes, self._limits.connect_seconds, self._tls, self._may_connect
         )
         if not opened or generation != self._generation:
             return
         self._opened_at = time.monotonic()
-        self._heard = self._acknowledged = False
+        self._acknowledged = False
+        intake.opened()
         self._parting = None
-        self._arrival = Arrival()
         self._subscriber.opened()
         self._subscribe(transport, self._opened_at)
         self._status = ConnectionStatus.CONNECTED
@@ -284,13 +328,13 @@ class Connection:
             if generation != self._generation:
                 return
             now = time.monotonic()
-            self._waited_until = transport.waited_until
-            self._take(frame, now)
+            waited_until = intake.waited_until = transport.waited_until
+            intake.take(frame, now)
             if now >= self._subscribe_at:
                 self._subscribe(transport, now)
             frames += 1
-            if self._waited_until > busy_since:
-                frames, busy_since = 0, self._waited_until
+            if waited_until > busy_since:
+                frames, busy_since = 0, waited_until
             if frames >= YIELD_FRAMES or now - busy_since > YIELD_SECONDS:
                 time.sleep(0)
                 frames, busy_since = 0, time.monotonic()
@@ -310,42 +354,7 @@ class Connection:
             dialect = self._dialect
             for frame in (dialect.subscribe if request.subscribe else dialect.unsubscribe)(request.product_ids):
                 transport.send(frame)
-
-    def _take(self, frame: bytes, now: float) -> None:
-        """Decode one frame and hand its events on; a frame or a listener that fails costs this frame only."""
-        wall = time.time()
-        self.total_messages += 1
-        self._last_message = wall
-        try:
-            for event in self._dialect.decode(frame):
-                if type(event) is Ticker:
-                    self.recent.ticker(event.product_id, wall, frame)
-                    self._pass_on(event, wall, now)
-                elif type(event) is Heartbeat:
-                    self.recent.heartbeat(event.product_id, wall, frame)
-                    self._last_heartbeat, self._heartbeat_at = wall, now
-                    self._pass_on(event, wall, now)
-                else:
-                    self.recent.other(wall, frame)
-                    self._take_control(event, now)
-        except FrameRefused as error:
-            self.recent.other(wall, frame)
-            self._count(error.reason, error.detail)
-        except Exception:
-            self.error_count += 1
-            log.exception("bug in what a frame set off, connection=%s", self.id)
-
-    def _pass_on(self, event: Ticker | Heartbeat, wall: float, now: float) -> None:
-        self._last_frame_at = now
-        arrived = self._arrival.stamp(event.time, wall, now, self._waited_until, type(event) is Heartbeat)
-        self._callbacks.event(self.id, event, wall, arrived, now)
-        if not self._heard:
-            self._delivers()
-
-    def _delivers(self) -> None:
-        if not self._heard:
-            self._heard = True
-            self._callbacks.delivering(self.id)
+                self._sent()
 
     def _take_control(self, event: Event, now: float) -> None:
         """Take what the exchange says of the connection itself."""
@@ -355,20 +364,16 @@ class Connection:
                 self._subscribe_at = 0.0
             elif self._dialect.slow_consumer_error in f"{event.message} {event.reason}":
                 self._parting = SLOW_CONSUMER
-            self._count("exchange_error", f"{event.message}: {event.reason}")
+            self._intake.count("exchange_error", f"{event.message}: {event.reason}")
         elif isinstance(event, Subscriptions):
-            self._last_frame_at = now
+            self._intake.last_frame_at = now
             self._subscribe_at = 0.0
             left_out = self._subscriber.acknowledged(event, now)
             self._acknowledged = not left_out
+            if (handover := self._intake.handover) is not None:
+                handover.acknowledged(self)
             if left_out:
                 _warn.warning("left_out", "left out connection=%s products=%s", self.id, ",".join(left_out))
                 self._callbacks.left_out(left_out)
         elif isinstance(event, Ignored):
-            self.refused[f"ignored_{event.label}"] += 1
-
-    def _count(self, reason: str, detail: str) -> None:
-        self.error_count += 1
-        self.refused[reason] += 1
-        _warn.warning(reason, "refused connection=%s reason=%s detail=%r", self.id, reason, detail)
-
+            self.tally.refused[f"ignored_{event.label}"] += 1

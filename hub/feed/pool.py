@@ -7,68 +7,71 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 
 from hub.config import Settings
-from hub.feed import sharding, watchdog
+from hub.feed import balance, sharding, watchdog
 from hub.feed.backoff import Backoff
-from hub.feed.connection import Callbacks, Connection
+from hub.feed.budget import Budget
+from hub.feed.connection import Connection
 from hub.feed.dialects import by_name
+from hub.feed.intake import Callbacks
+from hub.feed.schedule import Schedule, Seen
+from hub.feed.tally import Totals
+from hub.feed.transfers import Transfers
 from hub.logs import Cooldown
 from hub.model import ConnectionSnapshot
 from hub.worker import Worker
 
 WATCH_INTERVAL_SECONDS = 0.05
 HEARTBEATS_MISSED_WARN = 5
+SETTLE_SECONDS = 5.0  # after a pause of the hub nothing is rotated or moved
+LOAD_WINDOW_SECONDS = 15.0  # shorter: noise moves products; longer: a crowded connection stays so
+LOAD_SAMPLES = 5
+REST_SECONDS = 600.0  # from one move of a product to the next
+SPREAD_SECONDS = 30.0  # for which balancing goes on once it has begun
 
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
 
-class Pacer:
-    """Permission to connect, at most one an interval over all connections: the exchange counts connects per address."""
-
-    def __init__(self, interval_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._interval = interval_seconds
-        self._clock = clock
-        self._next = 0.0
-        self._turn = threading.Lock()  # held while waiting: the others stand in line behind it
-
-    def wait(self, stop: threading.Event) -> bool:
-        """Wait for the next free moment and take it; False if ``stop`` was set meanwhile."""
-        with self._turn:
-            while (remaining := self._next - self._clock()) > 0:
-                if stop.wait(remaining):
-                    return False
-            self._next = self._clock() + self._interval
-            return not stop.is_set()
-
-
 class ConnectionPool:
-    """Keeps every wanted product on exactly one connection. Owner of the slots; thread-safe."""
+    """Keeps every wanted product on exactly one connection. Owner of the slots; thread-safe.
+
+    ``last_id(product)`` returns the latest trade id that the book has, -1 for none; ``priority()`` the priority
+    products.
+    """
 
     def __init__(
         self, settings: Settings, callbacks: Callbacks, paused: Callable[[float], None],
-        rng: Random | None = None,
+        rng: Random | None = None, *, last_id: Callable[[str], int] = lambda _: -1,
+        priority: Callable[[], Collection[str]] = tuple,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._callbacks = callbacks
         self._paused = paused  # called with the seconds for which the hub itself stood still
         self._rng = rng or Random()
+        self._priority = priority
         self._dialect = by_name(settings.dialect)
         self._limits = watchdog.Limits(
             silence_seconds=settings.missed_heartbeats * settings.heartbeat_seconds,
             connect_seconds=settings.connect_timeout_seconds,
         )
-        self._pacer = Pacer(settings.connect_interval_ms / 1000)
+        self.budget = Budget(settings.connect_interval_ms / 1000)
         # one context for all: it holds the trusted roots, which cost time and memory to load
         self._tls = ssl.create_default_context() if settings.ws_url.startswith("wss:") else None
         self._slots: list[Connection] = []
+        self._needed = 0  # slots; those after them leave when their products have gone over
         self._idle: frozenset[str] = frozenset()  # products that the exchange halted or delisted
-        self._retired_messages = 0
-        self._retired_errors = 0
+        self._retired = Totals()
         self._retired_refused: Counter[str] = Counter()
+        self.transfers = Transfers(last_id, self._put_in_place, self._count_retired)
+        self.schedule = Schedule(settings.rotate_after_seconds, self._rng)
+        self._ticks: dict[str, int] = {}  # product → tickers that came; each is counted by one thread at a time
+        self.meter = balance.Meter(LOAD_WINDOW_SECONDS, LOAD_SAMPLES)
+        self._resting = balance.Resting(REST_SECONDS)
+        self._spread_until = 0.0
         self._change = threading.Lock()  # one change of the slots at a time
         self._stop = threading.Event()
         self._watched_at = self._resumed_at = time.monotonic()
@@ -79,37 +82,63 @@ class ConnectionPool:
         self._watched_at = self._resumed_at = time.monotonic()
         self.worker.start()
 
-    def set_products(self, product_ids: Sequence[str]) -> None:
-        """Bring the connections to these products, the busiest first; what stays is not touched."""
+    def _new_connection(self, connection_id: str) -> Connection:
         settings = self._settings
+        backoff = Backoff(
+            settings.backoff_base_seconds, settings.backoff_cap_seconds, settings.backoff_reset_seconds, self._rng
+        )
+        return Connection(
+            connection_id, settings.ws_url, self._dialect, self._limits, backoff, self._callbacks,
+            self.budget.wait, self._tls, self._ticks, self.budget.sent,
+        )  # fmt: skip
+
+    def set_products(self, product_ids: Sequence[str]) -> None:
+        """Bring the connections to these products, the busiest first; what stays is not touched.
+
+        What changes its connection is handed over; what is new is subscribed at once, what is gone let go.
+        """
         with self._change:
             if self._stop.is_set():
                 return
+            now = time.monotonic()
+            self._note(self.transfers.give_up(now, "products_changed"), now)
             current = [slot.products for slot in self._slots]
-            shards = sharding.assign(product_ids, settings.products_per_connection, current)
-            started = []
-            for index in range(len(self._slots), len(shards)):
-                backoff = Backoff(
-                    settings.backoff_base_seconds, settings.backoff_cap_seconds, settings.backoff_reset_seconds,
-                    self._rng,
-                )  # fmt: skip
-                slot = Connection(
-                    f"conn_{index:03d}", settings.ws_url, self._dialect, self._limits, backoff, self._callbacks,
-                    self._pacer.wait, self._tls,
-                )  # fmt: skip
-                started.append(slot)
-            retired = self._slots[len(shards) :]
-            for slot in retired:
-                slot.stop()
-                self._retired_messages += slot.total_messages
-                self._retired_errors += slot.error_count
-                self._retired_refused.update(slot.refused)
-            self._slots = self._slots[: len(shards)] + started
-            for slot, shard in zip(self._slots, shards, strict=True):
-                slot.want(shard)
+            shards = sharding.assign(product_ids, self._settings.products_per_connection, current)
+            started = [self._new_connection(f"conn_{index:03d}") for index in range(len(current), len(shards))]
+            slots = self._slots = [*self._slots, *started]
+            self._needed = len(shards)
+            held = {item: slot for slot in slots if slot.is_open for item in slot.products}
+            routes = {
+                item: (held[item], slot)
+                for slot, shard in zip(slots, shards, strict=False)
+                for item in shard if held.get(item, slot) is not slot
+            }  # fmt: skip
+            if routes:
+                self.transfers.move(routes, self._idle, now, "the product list changed", insisted=True)
+            for index, slot in enumerate(slots):
+                staying = [item for item, (source, _) in routes.items() if source is slot]
+                slot.want([*(shards[index] if index < len(shards) else ()), *staying])
             for slot in started:
                 slot.start()
+            self._retire_slots()
+            for gone in frozenset(self._ticks.copy()).difference(product_ids):
+                self._ticks.pop(gone, None)
         log.info("pool products=%d connections=%d", len(set(product_ids)), len(shards))
+
+    def _retire_slots(self) -> None:
+        """Give up the last slots where they are not needed, and their products have gone."""
+        while len(self._slots) > self._needed and not self._slots[-1].products:
+            slot = self._slots.pop()
+            self.transfers.leave(slot)
+            self._count_retired(slot)
+        self.schedule.keep([slot.id for slot in self._slots])
+
+    def _count_retired(self, connection: Connection) -> None:
+        self._retired = Totals(*map(sum, zip(self._retired, connection.totals(), strict=True)))
+        self._retired_refused.update(connection.tally.all_refused())
+
+    def _put_in_place(self, old: Connection, new: Connection) -> None:
+        self._slots = [new if slot is old else slot for slot in self._slots]
 
     def set_idle(self, product_ids: Iterable[str]) -> None:
         """Set which products are halted or delisted: a connection that has no others may be silent."""
@@ -123,7 +152,8 @@ class ConnectionPool:
 
     def slot_of(self, product_id: str) -> Connection | None:
         """Return the slot that must deliver a product."""
-        return next((slot for slot in self._slots if product_id in slot.products), None)
+        owner = self.transfers.owner(product_id)
+        return owner or next((slot for slot in self._slots if product_id in slot.products), None)
 
     def resubscribe(self, product_id: str) -> None:
         """Subscribe anew to a product whose connection is fine otherwise."""
@@ -132,23 +162,36 @@ class ConnectionPool:
             slot.refresh(product_id)
 
     def move(self, product_id: str) -> bool:
-        """Give a product to the slot with the fewest; False if there is no other."""
+        """Give a product that its slot does not deliver to the one with the fewest; False if there is no other.
+
+        There is nothing to wait for: it breaks before it makes. A handover under way is given up.
+        """
         with self._change:
+            now = time.monotonic()
+            self._note(self.transfers.give_up(now, "move"), now)
             source = self.slot_of(product_id)
-            others = [slot for slot in self._slots if slot is not source]
+            others = [slot for slot in self._slots[: self._needed] if slot is not source]
             if source is None or not others or self._stop.is_set():
                 return False
-            target = min(others, key=lambda slot: len(slot.products))
+            target = min(others, key=lambda slot: (not slot.is_open, len(slot.products)))
             _warn.warning("move", "move product=%s from=%s to=%s", product_id, source.id, target.id)
             source.want([item for item in source.products if item != product_id])
             target.want([*target.products, product_id])
+            self._resting.add([product_id], now)
         return True
+
+    def rotate(self, connection_id: str, why: str = "on demand") -> bool:
+        """Have a slot's socket replaced without a break, soon; False if there is no such slot."""
+        known = any(slot.id == connection_id for slot in self._slots)
+        if known:
+            self.schedule.ask(connection_id, why)
+        return known
 
     def replace(self, connection_id: str, cause: str) -> None:
         """End a slot's socket; the slot opens the next."""
         for slot in self._slots:
             if slot.id == connection_id:
-                slot.interrupt(slot.snapshot().generation, cause)
+                slot.replace(cause)
 
     def catching_up(self, now: float) -> bool:
         """Tell whether any socket may hold frames that came while the hub stood still."""
@@ -161,27 +204,29 @@ class ConnectionPool:
 
     def without_heartbeats(self, now: float) -> list[str]:
         """Return the open connections that bring no heartbeats any more (their data may flow)."""
-        limit = now - HEARTBEATS_MISSED_WARN * self._settings.heartbeat_seconds
-        return [
-            slot.id
-            for slot in self._slots
-            if (since := slot.without_heartbeats_since()) is not None
-            and max(since, self._resumed_at) < limit
-            and not self._may_be_silent(slot)
-        ]
+        limit = HEARTBEATS_MISSED_WARN * self._settings.heartbeat_seconds
+        return [slot.id for slot in self._slots if self._beatless_seconds(slot, now) > limit]
+
+    def _beatless_seconds(self, slot: Connection, now: float) -> float:
+        since = slot.without_heartbeats_since()
+        return 0.0 if since is None or self._may_be_silent(slot) else now - max(since, self._resumed_at)
 
     def stop(self, timeout_seconds: float = 2.0) -> None:
         """Close every connection and wait for the threads, no longer than that altogether. Idempotent."""
         self._stop.set()
         self.worker.stop(timeout_seconds)
         with self._change:
-            slots = list(self._slots)
-        for slot in slots:
-            slot.stop()
+            connections = [*self._slots, *self.transfers.beside()]
+        for connection in connections:
+            connection.stop()
         end = time.monotonic() + timeout_seconds
-        left = [slot.id for slot in slots if not slot.join(max(0.0, end - time.monotonic()))]
+        left = [item.id for item in connections if not item.join(max(0.0, end - time.monotonic()))]
         if left:
             log.error("threads that did not end: %s", ",".join(left))
+
+    def slots(self) -> list[Connection]:
+        """Return the slots' connections, in order."""
+        return list(self._slots)
 
     def snapshots(self) -> list[ConnectionSnapshot]:
         """Return every slot, in order."""
@@ -189,18 +234,31 @@ class ConnectionPool:
 
     def totals(self) -> tuple[int, int]:
         """Return (frames received, errors) since the start, given-up slots included."""
-        slots = self._slots
-        return (
-            self._retired_messages + sum(slot.total_messages for slot in slots),
-            self._retired_errors + sum(slot.error_count for slot in slots),
-        )
+        totals = [self._retired, *(slot.totals() for slot in self._slots)]
+        return sum(one.messages for one in totals), sum(one.errors for one in totals)
 
     def refused(self) -> dict[str, int]:
         """Return how many frames were not believed or not understood, by reason."""
         total = self._retired_refused.copy()
         for slot in self._slots:
-            total.update(slot.refused)
+            total.update(slot.tally.all_refused())
         return dict(total)
+
+    def plan(self, now: float) -> balance.Plan:
+        """Return what would move by the load that was measured."""
+        _, ticks = self.meter.rates()
+        shards = {slot.id: slot.products for slot in self._slots[: self._needed]}
+        per_connection = self._settings.products_per_connection
+        resting, begun = self._resting.at(now), now < self._spread_until
+        return balance.plan(shards, ticks, self._priority(), per_connection, resting, begun)
+
+    def seconds_to_connect(self, now: float) -> float:
+        """Return when, at best, every slot will have its socket; 0 if all have."""
+        at, ready = self.budget.next_connect_seconds(), 0.0
+        for wait in sorted(slot.attempt_in_seconds(now) for slot in self._slots if not slot.is_open):
+            ready = max(at, wait)
+            at = ready + self.budget.interval_seconds
+        return ready
 
     def _watch(self) -> float:
         now = time.monotonic()
@@ -209,7 +267,59 @@ class ConnectionPool:
         if paused > WATCH_INTERVAL_SECONDS + watchdog.PAUSE_SECONDS:
             log.warning("the hub stood still for %.1f s; no connection is judged by it", paused)
             self._resumed_at = now
+            self.meter.start_over()
             self._paused(paused)
-        for slot in self._slots:
-            slot.watch(now, self._resumed_at, self._may_be_silent(slot))
+        for connection in (*self._slots, *self.transfers.beside()):
+            connection.watch(now, self._resumed_at, self._may_be_silent(connection))
+        with self._change:
+            if not self._stop.is_set():
+                self._note(self.transfers.step(now), now)
+                self._transfer(now)
         return WATCH_INTERVAL_SECONDS
+
+    def _note(self, ended: tuple[str | None, bool] | None, now: float) -> None:
+        """Take in how a transfer ended."""
+        if ended is None:
+            return
+        connection_id, well = ended
+        if connection_id is not None:
+            self.schedule.ended(connection_id, well, now)
+        else:
+            self._retire_slots()
+
+    def _transfer(self, now: float) -> None:
+        """Begin what is due, one thing at a time, and nothing while a socket is missing or reading is behind."""
+        slots = self._slots
+        if not all(slot.is_open for slot in slots) or now - self._resumed_at < SETTLE_SECONDS:
+            self.meter.start_over()
+            return
+        sampled = self.meter.sample(now, self._ticks)
+        if not self.transfers.free or not slots or self.catching_up(now):
+            return
+        seen = [Seen(slot.id, slot.age_seconds(now), self._beatless_seconds(slot, now)) for slot in slots if slot.given]
+        if (due := self.schedule.next(now, seen)) is not None:
+            connection_id, why = due
+            slot = next(slot for slot in slots if slot.id == connection_id)
+            self.transfers.rotate(slot, self._new_connection(connection_id), self._idle, now, why)
+        elif sampled and self.meter.rates()[0] >= LOAD_WINDOW_SECONDS:
+            self._balance(now)
+
+    def _balance(self, now: float) -> None:
+        """Hand over what sits on a connection that has too much to do."""
+        found = self.plan(now)
+        by_id = {slot.id: slot for slot in self._slots}
+        routes: dict[str, tuple[Connection, Connection]] = {}
+        for step in found.steps:
+            source, target = by_id[step.source], by_id[step.target]
+            routes[step.product_id] = source, target
+            if step.partner is not None:
+                routes[step.partner] = target, source
+        if not routes:
+            return
+        self._resting.add(routes.keys(), now)
+        if now >= self._spread_until:
+            self._spread_until = now + SPREAD_SECONDS
+        self.transfers.move(routes, self._idle, now, found.why)
+        for slot in by_id.values():
+            if coming := [item for item, (_, target) in routes.items() if target is slot]:
+                slot.want([*slot.products, *coming])

@@ -42,6 +42,7 @@ class Subscriber:
     def __init__(self) -> None:
         self.request_size = 1_000  # products in one request; halved when the exchange calls it too big
         self.aside: dict[str, SetAside] = {}
+        self.given: frozenset[str] = frozenset()  # what this socket's last acknowledgement lists on every channel
         self._wanted: tuple[str, ...] = ()
         self._queue: deque[Request] = deque()
         self._waiting: tuple[Request, float] | None = None
@@ -54,6 +55,12 @@ class Subscriber:
         self._waiting = None
         self._asks.clear()
         self._requested.clear()
+        self.given = frozenset()
+
+    def take_after(self, other: Subscriber) -> None:
+        """Know what another one has learnt of the exchange: what it refuses, and how much at a time."""
+        self.request_size = other.request_size
+        self.aside = dict(other.aside)
 
     def want(self, product_ids: Sequence[str]) -> None:
         """Set what is wanted; the difference is asked for."""
@@ -90,14 +97,14 @@ class Subscriber:
 
         Return the wanted products that it left out; they are asked for again.
         """
+        given = [channel for channel in answer.channels.values() if channel]
+        whole = self.given = frozenset.intersection(*given) if len(given) >= 2 else frozenset[str]()
         if self._waiting is None:
             return []
         request, _ = self._waiting
         self._waiting = None
         if not request.subscribe:
             return []
-        given = [channel for channel in answer.channels.values() if channel]
-        whole = frozenset.intersection(*given) if len(given) >= 2 else frozenset[str]()
         left_out = [item for item in request.product_ids if item not in whole]
         self._ask_again(left_out, now, "left out")
         for product_id in whole:

@@ -10,6 +10,7 @@ from hub.simulator import (  # noqa: F401 - they register their kinds
     faults_data,
     faults_exchange,
     faults_listing,
+    faults_load,
 )
 from hub.simulator.endpoint import Endpoint
 from hub.simulator.kinds import KINDS, FaultError, Wanted

@@ -223,6 +223,7 @@ class GeneratedMarket:
         self._by_id = {instrument.product.id: instrument for instrument in self._instruments}
         self.product_ids = tuple(self._by_id)
         self._listing = [listing_row(product) for product in wanted + others]
+        self._weights = weights
         self._cumulative = list(accumulate(weights))
         self._rng = random.Random(f"{seed}:trades")
         self._rate = rate
@@ -265,6 +266,16 @@ class GeneratedMarket:
     def _draw(self) -> Instrument:
         draw = self._rng.random() * self._cumulative[-1]
         return self._instruments[min(bisect(self._cumulative, draw), len(self._instruments) - 1)]
+
+    def concentrate(self, product_ids: tuple[str, ...], share: float) -> None:
+        """Let these products have that share of all trades, evenly; 0: let all have what they had at the start."""
+        weights, chosen = list(self._weights), set(product_ids)
+        if share:
+            inside = [instrument.product.id in chosen for instrument in self._instruments]
+            rest = sum(weight for weight, is_in in zip(weights, inside, strict=True) if not is_in)
+            each = rest * share / (1 - share) / len(chosen)
+            weights = [each if is_in else weight for weight, is_in in zip(weights, inside, strict=True)]
+        self._cumulative = list(accumulate(weights))
 
     def half(self) -> tuple[str, ...]:
         """Return every other product, so that busy and idle ones are in both halves."""

@@ -18,6 +18,7 @@ from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
 from hub.model import ConnectionStatus, HealthStatus, Quote, Standing, Trust
 from hub.payload import iso_time, json_number, shown_source
+from hub.plan import body as plan_body
 from hub.web.guard import MAX_BODY_BYTES, error_response, json_response
 
 DEFAULT_LIMIT = 50
@@ -27,6 +28,7 @@ MAX_ALERT_BYTES = 16_384
 INDEX = (
     "/health",
     "/connections",
+    "/plan",
     "/prices",
     "/price/BTC-USD",
     "/price/BTC-USD/explain",
@@ -52,6 +54,10 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
     @routes.get("/connections")
     def connections() -> Response:
         return json_response(connections_body(hub))
+
+    @routes.get("/plan")
+    def plan() -> Response:
+        return json_response(plan_body(hub))
 
     @routes.get("/prices")
     def prices() -> Response:

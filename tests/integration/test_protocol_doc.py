@@ -72,7 +72,7 @@ def test_every_route_is_described(hub: HubProcess) -> None:
     described.add("/dashboard")
     for path in hub.get("/").json()["rest"]:
         assert path.replace("BTC-USD", "<id>") in described
-    assert len(ROUTES) == 15
+    assert len(ROUTES) == 16
 
 
 def test_the_events_examples(hub_factory: Callable[..., HubProcess]) -> None:

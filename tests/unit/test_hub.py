@@ -268,7 +268,7 @@ def test_a_lost_connection_whose_products_are_all_halted_is_back_with_its_acknow
     connection._subscribe(cast("Transport", SimpleNamespace(send=lambda _: None)), 2.0)
     connection.watch(2.0, 0.0, may_be_silent=True)  # nor acknowledged
     channels = [{"name": name, "product_ids": ["BTC-USD"]} for name in ("ticker", "heartbeat")]
-    connection._take(json.dumps({"type": "subscriptions", "channels": channels}).encode(), 3.0)
+    connection._intake.take(json.dumps({"type": "subscriptions", "channels": channels}).encode(), 3.0)
     connection.watch(3.0, 0.0, may_be_silent=False)  # it owes data
     assert [body["open"] for body in bench.hub.ledger.query()] == [True]
     connection.watch(3.5, 0.0, may_be_silent=True)
@@ -286,7 +286,7 @@ def test_what_an_acknowledgement_leaves_out_is_counted_by_product(bench: Bench) 
     connection._subscribe(transport, 0.0)
     for held in ([], ["BTC-USD"], ["BTC-USD", "ETH-USD"]):
         channels = [{"name": name, "product_ids": held} for name in ("ticker", "heartbeat")]
-        connection._take(json.dumps({"type": "subscriptions", "channels": channels}).encode(), 1.0)
+        connection._intake.take(json.dumps({"type": "subscriptions", "channels": channels}).encode(), 1.0)
         connection._subscribe(transport, 1.0)
     assert len(sent) == 3
     assert bench.hub.get_health_summary()["counters"]["asked_again"] == 3

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 STANDARD = sys.stdlib_module_names
 PURE = (
-    "sharding", "backoff", "watchdog", "continuity", "subscriber", "policy", "selectors", "sequence",
+    "sharding", "backoff", "watchdog", "continuity", "subscriber", "policy", "selectors", "sequence", "balance",
+    "schedule",
 )  # fmt: skip
 IMPURE = ("socket", "ssl", "select", "selectors", "asyncio", "threading", "time", "os", "subprocess", "logging",
           "flask", "requests", "eventlet")  # fmt: skip
@@ -126,6 +127,7 @@ ALLOWED = {
         "hub.feed.backoff", "hub.feed.catalogue", "hub.feed.product_list", "hub.logs", "hub.payload", "hub.trust",
         "hub.worker",
     },
+    "hub.plan": {"hub.hub"},
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
     "hub.summary": {"hub.detect", "hub.detect.health", "hub.hub", "hub.model", "hub.payload", "hub.worker"},
     "hub.worker": set(),
@@ -153,7 +155,7 @@ def test_a_histogram_reads_the_clock_and_no_more() -> None:
     assert within(MODULES["hub.fanout.latency"], *IMPURE) == {"time"}
 
 
-@pytest.mark.parametrize("name", ["explain", "summary"])
+@pytest.mark.parametrize("name", ["explain", "plan", "summary"])
 def test_to_tell_of_the_hub_needs_it_for_its_types_alone(name: str) -> None:
     (guarded,) = [
         node for node in ast.parse((ROOT / "hub" / f"{name}.py").read_text()).body
@@ -171,7 +173,7 @@ def test_fanout_and_detect_do_not_know_each_other_or_the_web(module: str) -> Non
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_the_web_and_the_server_know_the_composition_root(module: str) -> None:
-    if module in ("hub.hub", "hub.server", "hub.explain", "hub.summary") or module.startswith("hub.web"):
+    if module in ("hub.hub", "hub.server", "hub.explain", "hub.plan", "hub.summary") or module.startswith("hub.web"):
         return
     if module == "hub":  # on first use of the name, as another test shows
         assert of_hub(module) == {"hub.hub"}
@@ -189,7 +191,7 @@ def test_eventlet_is_named_in_one_module(module: str) -> None:
 @pytest.mark.parametrize("module", room("simulator"))
 def test_the_simulator_is_an_exchange_and_no_part_of_the_hub(module: str) -> None:
     rooms = ("hub.book", "hub.feed", "hub.fanout", "hub.detect", "hub.web", "hub.hub", "hub.server", "hub.config",
-             "hub.ledger", "hub.store", "hub.past", "hub.watch", "hub.explain", "hub.summary",
+             "hub.ledger", "hub.store", "hub.past", "hub.watch", "hub.explain", "hub.plan", "hub.summary",
              "hub.catalogue_keeper")  # fmt: skip
     assert not within(of_hub(module), *rooms)
 
