@@ -105,7 +105,7 @@ class Intake:
             return
         handover = self.handover
         if handover is None:
-            self.deliver(event, wall, arrived, now)
+            self._callbacks.event(self._id, event, wall, arrived, now)
         elif not handover.take(self._side, (event, wall, arrived, now)):
             return
         if type(event) is Ticker:

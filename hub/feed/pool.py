@@ -296,7 +296,7 @@ class ConnectionPool:
         sampled = self.meter.sample(now, self._ticks)
         if not self.transfers.free or not slots:
             return
-        seen = [Seen(slot.id, slot.age_seconds(now), self._beatless_seconds(slot, now)) for slot in slots]
+        seen = [Seen(slot.id, slot.age_seconds(now), self._beatless_seconds(slot, now)) for slot in slots if slot.given]
         if (due := self.schedule.next(now, seen)) is not None:
             connection_id, why = due
             slot = next(slot for slot in slots if slot.id == connection_id)

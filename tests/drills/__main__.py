@@ -24,7 +24,8 @@ TEXT = """# Drills
 
 Written by `make drill` on {date} with seed {seed}; `make drill ARGS="U16 A5"` plays some. Each fault is played to a hub
 of its own (30 products on 2 connections), with healthy products beside those that are hit: by a simulated exchange (U),
-by a proxy that speaks TLS in front of it or a resolver that fails (U16), or in the hub's own process (A).
+by a proxy that speaks TLS in front of it or a resolver that fails (U16), or in the hub's own process (A). In those of
+handovers (H) connections are replaced, or products moved, without a break.
 
 - *Noticed*: from the fault to the first sign of it in `/connections`, `/health`, `/gaps` or `trust_update`. A dash
   where there is nothing to notice. *Healed*: from when the fault ends (or, if it is for the hub to end it, from its

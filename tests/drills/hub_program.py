@@ -1,9 +1,9 @@
 """A hub with something wrong in its own process, on command: SIGUSR1 begins it, SIGUSR2 ends it.
 
-    python -m tests.drills.hub_program listener|workers|names [the hub's own flags]
+    python -m tests.drills.hub_program listener|workers|names|rotate|rotate_all [the hub's own flags]
 
-Nothing of the hub is replaced: it gets a listener that raises, the steps of its workers raise once, or the system's
-resolver fails.
+Nothing of the hub is replaced: it gets a listener that raises, the steps of its workers raise once, the system's
+resolver fails, or it is asked to rotate BTC-USD's connection or all of them.
 """
 
 from hub import green
@@ -99,7 +99,25 @@ def names(hub: PriceHub) -> None:
     socket.getaddrinfo = getaddrinfo
 
 
-TROUBLES = {"listener": listener, "workers": workers, "names": names, "names_stalled": names}
+def rotate(hub: PriceHub) -> None:
+    """Have connections rotated, each time that it begins."""
+
+    def ask() -> None:
+        while True:
+            _wrong.wait()
+            _wrong.clear()
+            victim = hub.get_current_ticker("BTC-USD")["connection_id"]
+            for slot in hub.connections():
+                if trouble == "rotate_all" or slot.connection_id == victim:
+                    hub.rotate(slot.connection_id)
+
+    threading.Thread(target=ask, daemon=True).start()
+
+
+TROUBLES = {
+    "listener": listener, "workers": workers, "names": names, "names_stalled": names, "rotate": rotate,
+    "rotate_all": rotate,
+}  # fmt: skip
 
 
 class Troubled(server.Service):

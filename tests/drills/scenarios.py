@@ -2,6 +2,7 @@
 
 from tests.drills.scenarios_connecting import CONNECTING, ENDPOINTS
 from tests.drills.scenarios_exchange import CONNECTIONS, DATA, LISTS, SUBSCRIBING
+from tests.drills.scenarios_handover import HANDOVERS
 from tests.drills.scenarios_hub import AROUND, TIME
 
-ALL = (*CONNECTIONS, *CONNECTING, *ENDPOINTS, *DATA, *SUBSCRIBING, *LISTS, *TIME, *AROUND)
+ALL = (*CONNECTIONS, *CONNECTING, *ENDPOINTS, *DATA, *SUBSCRIBING, *LISTS, *HANDOVERS, *TIME, *AROUND)

@@ -138,6 +138,42 @@ def test_a_source_that_is_lost_in_the_middle_is_inherited(hub: PriceHub, simulat
     assert len(simulator.control("connections")["connects"]) == 3
 
 
+def test_products_that_change_their_slot_with_the_list_miss_nothing(hub: PriceHub, simulator: SimulatorProcess) -> None:
+    """30, then 16 on two connections, 15 on one, 30 on two: whoever stays is handed over."""
+    ids = Ids(hub)
+    hub.start()
+    eventually(lambda: covered(hub))
+    everything = hub.book.products
+    stay = everything[:15]
+
+    def sockets() -> list[list[str]]:
+        return sorted(row["products"] for row in simulator.control("connections")["open"])
+
+    def held() -> list[str]:
+        return sorted(item for products in sockets() for item in products)
+
+    moved = 0
+    for count, slots in ((16, 2), (15, 1), (30, 2)):
+        before = {item: slot.connection_id for slot in hub.connections() for item in slot.product_ids}
+        hub.pool.set_products(everything[:count])
+        eventually(lambda count=count: held() == sorted(everything[:count]), 15)
+        eventually(lambda slots=slots: len(sockets()) == slots == len(hub.connections()))
+        after = {item: slot.connection_id for slot in hub.connections() for item in slot.product_ids}
+        assert sorted(after) == sorted(everything[:count])
+        moved += sum(after[item] != before[item] for item in after.keys() & before.keys())
+    assert moved >= 7
+    eventually(lambda: counted(hub, "moved") == moved)
+    simulator.control("pause", {})
+    happened = simulator.control("sent")["products"]
+    for product_id in stay:
+        found = ids.live[product_id]
+        eventually(lambda found=found, product_id=product_id: found[-1] == happened[product_id]["last_id"])
+        assert found == list(range(found[0], found[-1] + 1)), product_id
+    assert [slot.reconnects for slot in hub.connections()] == [0, 0]
+    assert counted(hub, "move_failed") == 0
+    eventually(lambda: sum(thread.name.startswith("conn_") for thread in threading.enumerate()) == 2)
+
+
 def test_a_hub_rotates_by_age(hub_factory: Callable[..., HubProcess]) -> None:
     process = hub_factory(simulator=["--products", str(PRODUCTS), "--rate", "100"], ROTATE_AFTER_SECONDS="2")
     process.wait_until_covered()

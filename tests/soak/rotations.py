@@ -1,4 +1,4 @@
-"""All slots rotated again and again under load; a client that is connected holds that it does not notice."""
+"""Slots rotated again and again under load, a load that gathers; a client holds that it does not notice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from tests.conftest import HubProcess
 from tests.drills.runner import MAX_CONNECTS_A_SECOND, most_in_a_second
@@ -17,6 +18,9 @@ RATE = 1_500
 ROUNDS = 30
 ROUND_SECONDS = 90.0  # at most: a connect, an acknowledgement, a heartbeat of each product, for 22 slots in turn
 LOOK_SECONDS = 0.5
+SPREAD_SECONDS = 60.0
+CALM_SECONDS = 600.0
+MEASURED_SECONDS = 15.0  # hub.feed.pool: the window of the load
 
 
 def generations(hub: HubProcess) -> list[int]:
@@ -71,10 +75,64 @@ def reconnects(hub: HubProcess) -> list[int]:
     return [row["reconnects"] for row in hub.get("/connections").json()["connections"]]
 
 
-RUNS: tuple[Callable[[], Report], ...] = (every_slot_rotated,)
+def half_of_all_ticks_on_one(calm_seconds: float = CALM_SECONDS) -> Report:
+    """Let half of all trades be of one connection's products; it is spread, and then nothing moves any more."""
+    report = Report(f"Half of {RATE} ticks/s gather on one of 22 connections")
+    with hub_of("--rate", str(RATE)) as hub:
+        assert hub.simulator is not None
+        collector = Collector(hub.url)
+
+        def plan() -> dict[str, Any]:
+            return hub.get("/plan").json()  # type: ignore[no-any-return]
+
+        def moved() -> int:
+            return int(hub.health()["counters"].get("moved", 0))
+
+        wait(lambda: plan()["measured_seconds"] >= MEASURED_SECONDS, 60.0, 0.0)
+        time.sleep(MEASURED_SECONDS)
+        needless = moved()
+        rows = hub.simulator.control("connections")["open"]
+        crowded = next(row["products"] for row in rows if "BTC-USD" not in row["products"])
+        begun = time.monotonic()
+        hub.simulator.control("fault", {"kind": "concentrate", "products": crowded, "share": 0.5})
+        wait(lambda: max(row["ticks_per_second"] for row in plan()["connections"]) > 0.3 * RATE, SPREAD_SECONDS, 0.0)
+        found = plan()
+        fullest = max(row["ticks_per_second"] for row in found["connections"])
+        busiest = float(RATE) / 2 / 4.6  # BTC-USD's part of the other half: less no connection can have
+        took = wait(lambda: max(row["ticks_per_second"] for row in plan()["connections"]) < 1.5 * busiest,
+                    SPREAD_SECONDS, begun)  # fmt: skip
+        time.sleep(max(0.0, begun + SPREAD_SECONDS - time.monotonic()))
+        count = moved()
+        time.sleep(calm_seconds)
+        later, after = moved() - count, plan()
+        hub.simulator.control("pause", {})
+        wait(lambda: accounts(hub, collector) == (0, 0), 10, 0.0)
+        lost, fetched = accounts(hub, collector)
+        collector.close()
+        twice = sum(len(ids) - len(set(ids)) for ids in collector.live.values())
+        disorder = sum(b <= a for ids in collector.live.values() for a, b in itertools.pairwise(ids)) - twice
+        sizes = sorted({row["products"] for row in after["connections"]})
+        report.row("products that moved before", "0", str(needless), needless == 0)
+        report.row("the fullest connection, ticks/s", "", f"{fullest:.0f}", fullest > 0.3 * RATE)
+        report.row("spread after", f"≤ {SPREAD_SECONDS:g} s", f"{took:.0f} s" if took else "never", took is not None)
+        fullest = max(row["ticks_per_second"] for row in after["connections"])
+        most = 1.5 * busiest
+        report.row("the fullest at the end, ticks/s", f"≤ {most:.0f}", f"{fullest:.0f}", fullest < most)
+        report.row("products that moved", "", str(count), count > 0)
+        report.row(f"products that moved in the {calm_seconds:g} s after that minute", "0", str(later), later == 0)
+        even = sizes[-1] <= 15 and sizes[-1] <= 4 / 3 * sizes[0]
+        report.row("products a connection", "none a third more than another", ", ".join(map(str, sizes)), even)
+        report.row("ticks that a client missed", "0", str(lost + fetched), lost + fetched == 0)
+        report.row("ticks that came twice, or out of order", "0", str(twice + disorder), twice + disorder == 0)
+        report.row("connections lost", "0", str(sum(reconnects(hub))), sum(reconnects(hub)) == 0)
+    return report
 
 
-if __name__ == "__main__":  # a shorter one:  python -m tests.soak.rotations 2
-    found = every_slot_rotated(int(sys.argv[1]))
-    print(*(" | ".join(row) for row in found.rows), *found.problems, sep="\n")
-    sys.exit(bool(found.problems))
+RUNS: tuple[Callable[[], Report], ...] = (every_slot_rotated, half_of_all_ticks_on_one)
+
+
+if __name__ == "__main__":  # shorter ones:  python -m tests.soak.rotations 2 60  (rounds, seconds of calm)
+    reports = [every_slot_rotated(int(sys.argv[1])), half_of_all_ticks_on_one(float(sys.argv[2]))]
+    for found in reports:
+        print(found.title, *(" | ".join(row) for row in found.rows), *found.problems, sep="\n")
+    sys.exit(any(found.problems for found in reports))
