@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 WINDOW_SECONDS = 1.0
-MESSAGES_PER_WINDOW = 100  # the exchange's limit [Exchange documentation]; the hub sends a few with each connect
+MESSAGES_PER_WINDOW = 100  # the exchange's limit; the hub sends a few with each connect
 KEPT = 200
 
 

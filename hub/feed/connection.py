@@ -5,6 +5,8 @@ Rules of the state machine:
 - ``connected`` once the handshake is done and the wanted products are asked for.
 - ``reconnecting`` from any loss until connected again; ``failed`` instead after ``FAILED_AFTER`` losses in a row, which
   only 30 s of data end. It goes on trying in both.
+- A slot may be held by one connection after the other: a successor, of the same id, takes over while both are open (see
+  ``handover``) and goes on with the counts.
 - Each attempt has a *generation*. Whoever ends it (the watchdog, a stop) raises the number, and what the old socket
   still holds is read by nobody.
 """
@@ -50,7 +52,7 @@ _warn = Cooldown(log)
 
 
 class Connection:
-    """One slot of the pool. ``run`` is its thread's body; all else may be called from any thread."""
+    """One slot of the pool, or a successor to one. ``run`` is its thread's body; all else any thread may call."""
 
     def __init__(
         self, connection_id: str, url: str, dialect: Dialect, limits: watchdog.Limits, backoff: Backoff,

@@ -288,13 +288,13 @@ class ConnectionPool:
             self._retire_slots()
 
     def _transfer(self, now: float) -> None:
-        """Begin what is due, one thing at a time, and nothing while a socket is missing."""
+        """Begin what is due, one thing at a time, and nothing while a socket is missing or reading is behind."""
         slots = self._slots
         if not all(slot.is_open for slot in slots) or now - self._resumed_at < SETTLE_SECONDS:
             self.meter.start_over()
             return
         sampled = self.meter.sample(now, self._ticks)
-        if not self.transfers.free or not slots:
+        if not self.transfers.free or not slots or self.catching_up(now):
             return
         seen = [Seen(slot.id, slot.age_seconds(now), self._beatless_seconds(slot, now)) for slot in slots if slot.given]
         if (due := self.schedule.next(now, seen)) is not None:

@@ -1,4 +1,4 @@
-"""Play the long runs, print what came of them, write docs/soak.md:  make soak  (about 50 minutes)."""
+"""Play the long runs, print what came of them, write docs/soak.md:  make soak  (about 45 minutes)."""
 
 from __future__ import annotations
 
