@@ -175,7 +175,7 @@ def _has_room(tried: _Shards, source: str, target: str, per_connection: int) -> 
 
 
 class Resting:
-    """Products that were moved lately. Times: monotonic seconds."""
+    """Products that were moved lately; one thread adds, any may ask. Times: monotonic seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -183,16 +183,19 @@ class Resting:
 
     def add(self, product_ids: Collection[str], now: float) -> None:
         """Let these rest."""
-        self._until.update(dict.fromkeys(product_ids, now + self._seconds))
+        rest = {item: until for item, until in self._until.items() if until > now}
+        self._until = {**rest, **dict.fromkeys(product_ids, now + self._seconds)}
 
     def at(self, now: float) -> set[str]:
         """Return those that rest."""
-        self._until = {item: until for item, until in self._until.items() if until > now}
-        return set(self._until)
+        return {item for item, until in self._until.items() if until > now}
 
 
 class Meter:
-    """Ticks a second of each product over a window, out of counts that only grow. Times: monotonic seconds."""
+    """Ticks a second of each product over a window, out of counts that only grow. Times: monotonic seconds.
+
+    One thread samples, any may ask.
+    """
 
     def __init__(self, window_seconds: float, samples: int) -> None:
         self._window = window_seconds
@@ -210,9 +213,10 @@ class Meter:
 
     def rates(self) -> tuple[float, dict[str, float]]:
         """Return (seconds that were measured, product → ticks a second over them)."""
-        if len(self._samples) < 2:
+        samples = list(self._samples)
+        if len(samples) < 2:
             return 0.0, {}
-        (begun, before), (ended, after) = self._samples[0], self._samples[-1]
+        (begun, before), (ended, after) = samples[0], samples[-1]
         seconds = ended - begun
         return seconds, {item: (count - before.get(item, 0)) / seconds for item, count in after.items()}
 
