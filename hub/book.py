@@ -15,6 +15,7 @@ from hub.model import (
     Activity,
     Heartbeat,
     Late,
+    Market,
     Order,
     Quote,
     Source,
@@ -99,12 +100,9 @@ class Book:
                 return None
             if trade_id - last_id > MAX_JUMP and last_id >= 0 and abs(entry.absurd_id - trade_id) > MAX_JUMP:
                 return None
-            if fetched and trade_id > last_id and entry.quote is not None:
-                old = entry.quote.ticker  # a fetched trade says nothing of the market around it
-                ticker = ticker._replace(
-                    best_bid=old.best_bid, best_ask=old.best_ask, open_24h=old.open_24h, high_24h=old.high_24h,
-                    low_24h=old.low_24h, volume_24h=old.volume_24h, sequence=old.sequence,
-                )  # fmt: skip
+            bare = fetched or (entry.market is not None and ticker.best_bid == "0" == ticker.best_ask)
+            if bare and trade_id > last_id:
+                ticker = entry.dress(ticker)
             quote = Quote(ticker, wall, monotonic, connection_id, source, ticker_body(ticker, source))
             first = last_id < 0
             order, jumped = entry.continuity.observe(trade_id)
@@ -117,8 +115,7 @@ class Book:
                 if not (fetched and entry.by_rest):  # what REST said is younger than what is made up for
                     entry.quote, entry.by_rest = quote, source is Source.REST
                 refuted = not first and not fetched and entry.refute(ticker.time, self._listed_at)
-                if not fetched:
-                    entry.quote_at = monotonic
+                entry.quote_at = max(entry.quote_at, entry.market_at) if bare else monotonic
                 if trade_id >= entry.named_id:
                     entry.ahead_since, entry.ahead_beats = None, 0
                 if not fetched and trade_id >= entry.named_id:
@@ -129,6 +126,13 @@ class Book:
                 if not fetched and (entry.trust is not Trust.LIVE or now - monotonic > LATE_SECONDS):
                     change = entry.judge(ticker.product_id, now, wall, self.stale_after_seconds)
             return Taken(order, quote, entry.trust, jumped, first, change, refuted)
+
+    def take_market(self, market: Market, monotonic: float) -> None:
+        """Take in bid, ask and the last 24 hours of a product, from a path that tells them apart from its trades."""
+        with self._lock:
+            entry = self._entries.get(market.product_id)
+            if entry is not None:
+                entry.market, entry.market_at = market, monotonic
 
     def trust(self, product_id: str) -> Trust:
         """Return the state that a watched product had when it was last judged."""

@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from hub.feed.continuity import Continuity
-from hub.model import Heartbeat, Order, Quote, Trust, TrustChange
+from hub.model import Heartbeat, Market, Order, Quote, Ticker, Trust, TrustChange
 from hub.trust import Evidence, Verdict, judge
 
 MAX_JUMP = 10_000_000  # trade ids; weeks of the busiest product: a larger step is a wrong id, unless a heartbeat agrees
 DENIED_SECONDS = 5.0
+AROUND = ("best_bid", "best_ask", "open_24h", "high_24h", "low_24h", "volume_24h")  # of a trade
 HISTORY = 20  # changes of trust that are remembered of a product
 
 
@@ -21,13 +22,16 @@ class Entry:
 
     __slots__ = (
         "absurd_id", "ahead_beats", "ahead_since", "beat", "beat_at", "by_rest", "catalogue", "continuity",
-        "delivered_at", "delivered_id", "denied_since", "doubted", "history", "lower_beats", "named_id", "quote",
+        "delivered_at", "delivered_id", "denied_since", "doubted", "history", "lower_beats", "market", "market_at",
+        "named_id", "quote",
         "quote_at", "reason", "trust", "undelivered_since", "verified_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.quote: Quote | None = None
         self.quote_at = 0.0  # when bid and ask last came
+        self.market: Market | None = None  # where they come apart from the trades
+        self.market_at = 0.0
         self.continuity = Continuity()
         self.beat: Heartbeat | None = None
         self.beat_at = 0.0
@@ -57,6 +61,17 @@ class Entry:
             return False
         self.catalogue = None
         return True
+
+    def dress(self, ticker: Ticker) -> Ticker:
+        """Return a trade that came without the market around it, with the latest that is known of that."""
+        old, market = self.quote.ticker if self.quote is not None else None, self.market
+        if market is not None and (old is None or self.market_at >= self.quote_at):
+            known = {name: getattr(market, name) for name in AROUND if getattr(market, name) != "0" or old is None}
+        else:
+            known = {}
+        if old is not None:
+            known = {name: getattr(old, name) for name in AROUND} | known | {"sequence": old.sequence}
+        return ticker._replace(**known)
 
     def deny(self, denied: bool, monotonic: float) -> bool:
         """Give up trade ids that the heartbeats have denied for ``DENIED_SECONDS``: they were wrong, or began anew."""

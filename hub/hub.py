@@ -17,22 +17,21 @@ import orjson
 
 from hub.book import Book
 from hub.catalogue_keeper import CatalogueKeeper, changes
-from hub.config import PRODUCT_ID, Settings, load
-from hub.detect.volume import VolumeAlert, VolumeDetector
+from hub.config import Settings, load
 from hub.fanout.broadcast import Fanout, Mode
-from hub.fanout.latency import Stage
 from hub.fanout.priority import UPDATE_INTERVAL_SECONDS, PriorityPairs
 from hub.feed.catalogue import Catalogue, CatalogueSource
 from hub.feed.fallback import Fallback
-from hub.feed.intake import Callbacks
-from hub.feed.pool import ConnectionPool
+from hub.feed.paths import Paths
 from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
+from hub.flow import Flow
 from hub.ledger import Ledger
 from hub.logs import Cooldown
-from hub.model import ConnectionSnapshot, Event, Heartbeat, Order, Quote, Source, Taken, Ticker
+from hub.model import ConnectionSnapshot, Quote
+from hub.parse import PRODUCT_ID
 from hub.past import Past
-from hub.payload import aged_payload, iso_time, tick_payload, unix_seconds
+from hub.payload import aged_payload, iso_time
 from hub.summary import Summary
 from hub.trust import by_catalogue
 from hub.watch import Watch
@@ -56,38 +55,33 @@ class PriceHub:
         self.counters: Counter[str] = Counter()  # see docs/protocol.md, GET /health
         self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
         self.fanout = Fanout(settings.flush_ms / 1000, Mode(settings.fanout_mode), self._snapshot)
-        self.priority = PriorityPairs(self._publish)
+        self.priority = PriorityPairs(self.publish)
         self.ledger = Ledger(
             self.epoch,
             lambda gaps: self.past.keep(gaps),  # noqa: PLW0108 - that is built after it, and from it
             next_id=int(time.time() * 1000),
         )
-        self._rest = RestClient(settings.rest_url)
-        self.repair = Repair(self._rest, self.ledger.missing_of, self._on_fetched)
-        self.fallback = Fallback(self._rest, self.book.unproved, self._on_rest_price, self._on_rest_trade)
-        callbacks = Callbacks(self._on_event, self._on_lost, self._on_delivering, self._on_left_out)
-        self.pool = ConnectionPool(
-            settings, callbacks, self._on_pause, last_id=self.book.last_id, priority=self.priority.last_updates
+        self.rest = RestClient(settings.rest_url)
+        self.flow = flow = Flow(self)
+        self.repair = Repair(self.rest, self.ledger.missing_of, flow.on_fetched)
+        self.fallback = Fallback(self.rest, self.book.unproved, flow.on_rest_price, flow.on_rest_trade)
+        self.paths = Paths(
+            settings, flow.callbacks, flow.on_pause, last_id=self.book.last_id, priority=self.priority.last_updates
         )
-        self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)
+        self.pool = self.paths.primary
+        self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self.publish, self.paths.snapshots)
         self.catalogue = CatalogueKeeper(
-            CatalogueSource(self._rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
+            CatalogueSource(self.rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
         )
         self.past = Past(settings, self.book, self.ledger, self.watch, self.repair)
         self.store = self.past.store
-        window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
-        self._volume = VolumeDetector(
-            window_seconds, settings.volume_threshold, window_seconds if cooldown is None else cooldown
-        )
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
-        self._simulated = settings.simulate
         self.started_at = time.monotonic()
         self._summary = Summary(self)
         self._started = self._stopped = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.fallback.worker,
-            self.catalogue.worker, self._summary.worker, self.pool.worker,
-            *([self.store.worker] if self.store is not None else []),
+            self.catalogue.worker, self._summary.worker, *([self.store.worker] if self.store is not None else []),
         ]  # fmt: skip
 
     # -- life -----------------------------------------------------------------------------------------
@@ -100,10 +94,9 @@ class PriceHub:
         self.started_at = time.monotonic()
         if self.store is not None:
             self.store.step()  # restores; where the file can't be opened yet, its worker goes on trying
-        self.pool.start()
+        self.paths.start()
         for worker in self._workers:
-            if worker is not self.pool.worker:
-                worker.start()
+            worker.start()
         return self
 
     def stop(self, timeout_seconds: float = 4.0) -> None:
@@ -116,124 +109,23 @@ class PriceHub:
         def left() -> float:
             return max(0.05, give_up_at - time.monotonic())
 
-        self.pool.stop(left() / 2)
-        self._publish("hub_stopping", '{"reconnect":true}')
+        self.paths.stop(left() / 2)
+        self.publish("hub_stopping", '{"reconnect":true}')
         self.fanout.stop(left() / 2)
         for worker in self._workers:
             worker.stop(left() / 2)
         if self.store is not None:
             self.store.stop(left())
-        self._rest.close()
+        self.rest.close()
 
-    # -- the way of a price ---------------------------------------------------------------------------
-
-    def _on_event(self, connection_id: str, event: Event, wall: float, monotonic: float, now: float) -> None:
-        if type(event) is Ticker:
-            self._on_ticker(event, Source.WS, connection_id, wall, monotonic, now)
-        elif type(event) is Heartbeat:
-            last_id = self.book.beat(event, monotonic)
-            if last_id is not None:  # at once: later ids may be missing soon
-                self.ledger.deny(event.product_id, last_id)
-
-    def _on_ticker(
-        self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float, now: float
-    ) -> None:  # fmt: skip
-        if ticker.simulated:
-            self._simulated = True
-        elif self.settings.simulate or (source is not Source.WS and self._rest.simulated):
-            ticker = ticker._replace(simulated=True)
-        taken = self.book.apply(ticker, source, connection_id, wall, monotonic, now)
-        if taken is None:
-            self.counters["unexpected"] += 1
-            return
-        # nothing may wait between the book's change and the publishing of it: a new client's snapshot is taken from
-        # the book, and would repeat this tick
-        payload = tick_payload(taken.quote.body, taken.trust)
-        order, product_id = taken.order, ticker.product_id
-        missed = self.ledger.has_open(product_id) and self.ledger.arrived(
-            product_id, ticker.trade_id, "backfill" if source is Source.BACKFILL else "late"
-        )
-        if order is Order.FORGOTTEN:  # of later ids the book alone tells: their gap may not be noted yet
-            order = Order.LATE if missed else Order.DUPLICATE
-        self.counters[order.value] += 1
-        if order is Order.DUPLICATE:
-            if source is Source.WS:
-                self.watch.arrived(product_id)
-            return
-        if order is Order.NEW and source is Source.REST:
-            self._publish("ticker_update", payload, product_id)
-            self.priority.tick(product_id, payload)
-        elif order is Order.NEW and source is Source.WS:
-            self._publish("ticker_update", payload, product_id)
-            self.fanout.latency.note(Stage.EXCHANGE_TO_HUB, (wall - unix_seconds(ticker.time)) * 1000, monotonic)
-            self.priority.tick(product_id, payload)
-            if not taken.first:  # a product's first ticker is its last trade, sent again: no volume of now
-                self._detect(taken.quote, payload, monotonic)
-        else:
-            self._publish("trade_backfill", payload, product_id)
-        self._note(taken, product_id, connection_id)
-
-    def _note(self, taken: Taken, product_id: str, connection_id: str | None) -> None:
-        """Tell the watch and the ledger what a ticker means for them: mostly nothing."""
-        if taken.first:
-            self.past.resume(product_id)
-        if taken.jumped is not None:
-            self.watch.jumped(product_id, connection_id, taken.jumped)
-        if taken.change is not None:
-            self.watch.tell([taken.change])
-        if taken.refuted:
-            self.pool.set_idle(self.book.idle())
-            self.catalogue.look_again(product_id)
-        if taken.quote.source is Source.WS:
-            self.watch.arrived(product_id)
-
-    def _on_fetched(self, trades: list[Ticker]) -> None:
-        for trade in trades:
-            now = time.monotonic()
-            self._on_ticker(trade, Source.BACKFILL, None, time.time(), now, now)
-
-    def _on_rest_price(self, ticker: Ticker, asked_at: float) -> bool:
-        """Take a price of REST's statistics in; return whether it moved."""
-        if self._rest.simulated or self.settings.simulate:
-            self._simulated = True
-            ticker = ticker._replace(simulated=True)
-        quote = self.book.take_rest(ticker, asked_at, time.time())
-        if quote is None:
-            return False
-        payload = tick_payload(quote.body, self.book.trust(ticker.product_id))
-        self.counters["rest_prices"] += 1
-        self._publish("ticker_update", payload, ticker.product_id)
-        self.priority.tick(ticker.product_id, payload)
-        return True
-
-    def _on_rest_trade(self, ticker: Ticker, asked_at: float) -> None:
-        self._on_ticker(ticker, Source.REST, None, time.time(), asked_at, time.monotonic())
-
-    def _on_lost(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
-        self.counters[f"lost_{cause}"] += 1
-        self.watch.lost(connection_id, product_ids, cause)
-
-    def _on_delivering(self, connection_id: str) -> None:
-        self.watch.delivering(connection_id)
-
-    def _on_left_out(self, product_ids: list[str]) -> None:
-        self.counters["asked_again"] += len(product_ids)
-
-    def _on_pause(self, seconds: float) -> None:
-        self.counters["pauses"] += 1
-        self.watch.paused(seconds)
-
-    def _detect(self, quote: Quote, payload: str, monotonic: float) -> None:
-        alert = self._volume.trade(quote.ticker.product_id, float(quote.ticker.last_size), monotonic)
-        if alert is not None:
-            self._publish("volume_alert", _alert_payload(alert, payload, quote.ticker.simulated), alert.product_id)
+    # -- what goes out --------------------------------------------------------------------------------
 
     def _snapshot(self) -> list[tuple[str, str, str]]:
         """Return what a new client is sent first: the current ticker of every product."""
         now = time.monotonic()
         return [("ticker_update", self.payload(quote, now), quote.ticker.product_id) for quote in self.book.quotes()]
 
-    def _publish(self, event: str, payload: str, product_id: str | None = None) -> None:
+    def publish(self, event: str, payload: str, product_id: str | None = None) -> None:
         self.fanout.publish(event, payload, product_id)
         for listener in self._listeners.get(event, ()):
             try:
@@ -247,7 +139,7 @@ class PriceHub:
 
         Raises ``orjson.JSONEncodeError`` (a ``TypeError``) for what strict JSON can't hold.
         """
-        self._publish(event, orjson.dumps(payload).decode())
+        self.publish(event, orjson.dumps(payload).decode())
 
     def _take_catalogue(self, catalogue: Catalogue) -> None:
         verdicts = {product.id: found for product in catalogue.products if (found := by_catalogue(product))}
@@ -255,34 +147,34 @@ class PriceHub:
         before = self.catalogue.catalogue
         if product_ids != self.book.products:
             self.book.set_products(product_ids)
-            self.pool.set_products(product_ids)
-            self._volume.keep(product_ids)
+            self.paths.set_products(product_ids)
+            self.flow.volume.keep(product_ids)
         self.watch.keep(set(product_ids))  # with every list: a tick of one that left may have been on its way
         if not catalogue.old:
             self.past.settle()
         self.book.set_catalogue(verdicts, catalogue.as_of)
-        self.pool.set_idle(self.book.idle())
+        self.paths.set_idle(self.book.idle())
         for event, product_id, reason in changes(before, catalogue):
             if event == "product_left":
                 self.priority.remove(product_id)
             body = {"crypto": product_id, "reason": reason, "time": iso_time(catalogue.as_of)}
             # to all, whatever they chose: who named ids must know of those that come and go
-            self._publish(event, orjson.dumps(body).decode())
+            self.publish(event, orjson.dumps(body).decode())
 
     # -- reading --------------------------------------------------------------------------------------
 
     @property
     def simulated(self) -> bool:
         """Whether any price of this hub may be simulated."""
-        return self._simulated
+        return self.flow.simulated
 
     def connections(self) -> list[ConnectionSnapshot]:
         """Return every connection slot, in order."""
-        return self.pool.snapshots()
+        return self.paths.snapshots()
 
     def rotate(self, connection_id: str) -> bool:
         """Have a connection replaced without a break, soon; False if there is no such slot."""
-        return self.pool.rotate(connection_id)
+        return self.paths.rotate(connection_id)
 
     def get_health_summary(self) -> dict[str, Any]:
         """Return the body of ``GET /health``."""
@@ -290,7 +182,7 @@ class PriceHub:
 
     def failed_workers(self, now: float) -> int:
         """Return how many of the hub's own workers met a bug lately (``now``: monotonic seconds)."""
-        return sum(worker.failed_lately(now) for worker in self._workers)
+        return sum(worker.failed_lately(now) for worker in (*self._workers, *self.paths.workers))
 
     def payload(self, quote: Quote, now: float | None = None) -> str:
         """Return a quote of the book as JSON text, with its trust and ages at ``now`` (monotonic)."""
@@ -378,17 +270,3 @@ def _as_product_id(text: object) -> str:
     if not isinstance(text, str) or not PRODUCT_ID.fullmatch(text.upper()):
         raise ValueError("product ids look like BTC-USD")
     return text.upper()
-
-
-def _alert_payload(alert: VolumeAlert, ticker: str, simulated: bool) -> str:
-    numbers: dict[str, Any] = {
-        "crypto": alert.product_id,
-        "current_vol": alert.current_vol,
-        "avg_vol": alert.avg_vol,
-        "threshold": alert.threshold,
-        "ratio": alert.ratio,
-        "ticker": orjson.Fragment(ticker),
-    }
-    if simulated:
-        numbers["simulated"] = True
-    return orjson.dumps(numbers).decode()

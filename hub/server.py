@@ -33,8 +33,10 @@ class Service:
         self.simulator = start_simulator(settings) if settings.simulate else None
         if self.simulator is not None:
             settings = settings.replace(
-                ws_url=self.simulator.ws_url, rest_url=self.simulator.rest_url, ws_dialect="exchange"
-            )
+                ws_url=self.simulator.ws_url, rest_url=self.simulator.rest_url, ws_dialect="exchange",
+                advanced_trade_ws_url=self.simulator.advanced_trade_ws_url,
+                advanced_trade_rest_url=self.simulator.advanced_trade_rest_url,
+            )  # fmt: skip
         self.settings = settings
         self.hub = PriceHub(settings)
         self.app, self.socketio = create_app(self.hub)

@@ -26,24 +26,25 @@ class Summary:
         self.worker = Worker("summary", self._sample)
 
     def _sample(self) -> float:
-        self._errors.sample(time.monotonic(), *self._hub.pool.totals())
+        self._errors.sample(time.monotonic(), *self._hub.paths.totals())
         self.body()  # notes that it was healthy once, whether or not anybody asks
         return SAMPLE_SECONDS
 
     def body(self) -> dict[str, Any]:
         """Return the body of ``GET /health``; each of its fields is described in docs/protocol.md."""
         hub, now = self._hub, time.monotonic()
-        slots = hub.pool.snapshots()
+        slots = hub.connections()
         connected = sum(slot.status is ConnectionStatus.CONNECTED for slot in slots)
         total = len(hub.book.products)
         active, ticking, excused = hub.book.activity(now)
-        messages_total, errors_total = hub.pool.totals()
+        messages_total, errors_total = hub.paths.totals()
         error_ratio, messages_per_second = self._errors.rates()
         uptime = now - hub.started_at
+        paths = hub.paths.up()
         seen = health.HealthInput(
             uptime, len(slots), connected, total, active, error_ratio, hub.catalogue.problem, self._was_covered,
-            tuple(hub.pool.without_heartbeats(now)), hub.failed_workers(now), excused,
-            hub.book.by_rest(),
+            tuple(hub.paths.without_heartbeats(now)), hub.failed_workers(now), excused,
+            hub.book.by_rest(), paths,
         )  # fmt: skip
         status, reasons = health.verdict(seen)
         self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
@@ -66,10 +67,13 @@ class Summary:
             "stale_after_ms": hub.settings.stale_after_ms,
             "open_gaps": hub.ledger.open_count(),
             "epoch": hub.epoch,
-            "refused_frames": hub.pool.refused(),
+            "paths": {
+                name: {"connected_connections": up, "total_connections": slots} for name, (up, slots) in paths.items()
+            },
+            "refused_frames": hub.paths.refused(),
             "counters": {
                 **hub.counters,
-                **hub.pool.transfers.counters,
+                **hub.paths.transferred(),
                 "missing": hub.book.missing_total(),
                 "fetched": hub.repair.fetched_total,
                 "repair_failures": hub.repair.failures_total,

@@ -19,7 +19,7 @@ from hub.feed.pool import ConnectionPool
 from hub.feed.repair import Repair
 from hub.ledger import Gap, Ledger
 from hub.logs import Cooldown
-from hub.model import Cause, ConnectionStatus, IdRange, Late, TrustChange
+from hub.model import Cause, ConnectionSnapshot, ConnectionStatus, IdRange, Late, TrustChange
 from hub.payload import iso_time
 from hub.trust import BEHIND_SECONDS
 from hub.worker import Worker
@@ -42,9 +42,12 @@ class Watch:
     """Looks at the book every ``REVIEW_SECONDS``; owner of who was resubscribed or moved, and when."""
 
     def __init__(
-        self, book: Book, pool: ConnectionPool, ledger: Ledger, repair: Repair, publish: Callable[[str, str, str], None]
-    ) -> None:
+        self, book: Book, pool: ConnectionPool, ledger: Ledger, repair: Repair,
+        publish: Callable[[str, str, str], None], connections: Callable[[], list[ConnectionSnapshot]],
+    ) -> None:  # fmt: skip
+        """``connections()`` returns the slots of all paths, ``pool`` those of the primary one."""
         self._book = book
+        self._connections = connections
         self._pool = pool
         self._ledger = ledger
         self._repair = repair
@@ -116,7 +119,7 @@ class Watch:
             if item.missing is not None:
                 slot = self._pool.slot_of(item.product_id)
                 self.jumped(item.product_id, slot.id if slot else None, item.missing, Cause.HEARTBEAT)
-        for connection_id in self._offline.keys() - {slot.connection_id for slot in self._pool.snapshots()}:
+        for connection_id in self._offline.keys() - {slot.connection_id for slot in self._connections()}:
             self._end_offline(connection_id, "retired")
         self._treat([item for item in late if item.undelivered_since is not None], now)
         return REVIEW_SECONDS

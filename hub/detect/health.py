@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from hub.model import HealthStatus
 
@@ -41,7 +42,8 @@ class HealthInput:
 
     ``without_heartbeats``: connections that bring none. ``worker_failures``: workers with a bug of ours lately.
     ``was_covered``: it has had its prices before, and so is not starting any more. ``excused_products`` are not active,
-    and can't be, since the exchange halted or delisted them. ``products_by_rest``: no socket delivers them.
+    and can't be, since the exchange halted or delisted them. ``products_by_rest``: no socket delivers
+    them. ``paths``: name → (its connections that are up, all of them).
     """
 
     uptime_seconds: float
@@ -56,6 +58,7 @@ class HealthInput:
     worker_failures: int = 0
     excused_products: int = 0
     products_by_rest: int = 0
+    paths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def coverage_percentage(active: int, total: int, excused: int = 0) -> float:
@@ -74,6 +77,11 @@ def verdict(seen: HealthInput) -> tuple[HealthStatus, list[str]]:
         reasons.append(seen.catalogue_problem)
     if seen.total_connections and not seen.connected_connections:
         reasons.append(f"none of {seen.total_connections} connections is up")
+    if seen.connected_connections:
+        reasons += [
+            f"{name} is gone: none of its {total} connections is up, the other path carries on"
+            for name, (up, total) in seen.paths.items() if total and not up
+        ]  # fmt: skip
     if not seen.total_products and not seen.catalogue_problem:
         reasons.append("no product is watched")
     if seen.total_products and coverage < LOW_COVERAGE_PERCENT:

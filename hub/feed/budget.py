@@ -1,4 +1,4 @@
-"""What the exchange counts per address: connects, which are paced, and messages, which are counted."""
+"""What the exchange counts per address: connects and messages. Both are paced."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from collections.abc import Callable
 from typing import Any
 
 WINDOW_SECONDS = 1.0
-MESSAGES_PER_WINDOW = 100  # the exchange's limit; the hub sends a few with each connect
 KEPT = 200
+MARGIN_SECONDS = 0.1  # messages that left a window apart may arrive closer to each other
 
 
 class Budget:
-    """Connects: at most one an interval over all connections, and so many a window. Thread-safe."""
+    """Connects: at most one an interval over all connections; messages: so many a window. Thread-safe."""
 
-    def __init__(self, interval_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, interval_seconds: float, clock: Callable[[], float] = time.monotonic, messages_per_window: int = 100
+    ) -> None:
         self.interval_seconds = interval_seconds
+        self._per_window = messages_per_window
+        self._sending = threading.Lock()  # held while waiting, as the other
         self._clock = clock
         self._next = 0.0
         self._turn = threading.Lock()  # held while waiting: the others stand in line behind it
@@ -37,9 +41,17 @@ class Budget:
             self._connects.append(now)
             return True
 
-    def sent(self) -> None:
-        """Note a message to the exchange."""
-        self._messages.append(self._clock())
+    def send(self, stop: threading.Event) -> bool:
+        """Wait until a message to the exchange may leave, and note it; False if ``stop`` was set meanwhile."""
+        with self._sending:
+            while len(self._messages) >= self._per_window:
+                left = self._messages[-self._per_window] + WINDOW_SECONDS + MARGIN_SECONDS - self._clock()
+                if left <= 0:
+                    break
+                if stop.wait(left):
+                    return False
+            self._messages.append(self._clock())
+            return True
 
     def next_connect_seconds(self) -> float:
         """Return how long a connect would have to wait now, if nobody else does."""
@@ -57,5 +69,5 @@ class Budget:
             "connects_left": max(0, per_window - connects),
             "next_connect_seconds": round(self.next_connect_seconds(), 3),
             "messages": messages,
-            "messages_left": max(0, MESSAGES_PER_WINDOW - messages),
+            "messages_left": max(0, self._per_window - messages),
         }

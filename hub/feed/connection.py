@@ -57,9 +57,9 @@ class Connection:
     def __init__(
         self, connection_id: str, url: str, dialect: Dialect, limits: watchdog.Limits, backoff: Backoff,
         callbacks: Callbacks, permission: Callable[[threading.Event], bool], tls: ssl.SSLContext | None,
-        ticks: dict[str, int] | None = None, sent: Callable[[], None] = lambda: None,
+        ticks: dict[str, int] | None = None, may_send: Callable[[threading.Event], bool] = lambda _: True,
     ) -> None:  # fmt: skip
-        """``ticks``: where the tickers of each product are counted; ``sent()`` is called for each message sent."""
+        """``ticks``: where the tickers of each product are counted; ``may_send`` is waited for before each message."""
         self.id = connection_id
         self._url = url
         self._dialect = dialect
@@ -68,11 +68,12 @@ class Connection:
         self._callbacks = callbacks
         self._permission = permission
         self._tls = tls
-        self._sent = sent
+        self._may_send = may_send
         self._stop = threading.Event()
+        self._hurry = threading.Event()  # ends the wait for the next attempt
         self._thread: threading.Thread | None = None
         self._wanted: tuple[str, ...] = ()
-        self._subscriber = Subscriber()
+        self._subscriber = Subscriber(dialect.product_channels)
         self._commands: deque[Callable[[], None]] = deque(maxlen=1_000)  # for the thread, by others
         self._subscribe_at = 0.0  # when to look for the next request
         self._acknowledged = False  # whether all of this socket's last request was acknowledged
@@ -82,6 +83,7 @@ class Connection:
         self._attempt_at: float | None = None
         self._opened_at: float | None = None
         self._next_attempt_at: float | None = None
+        self._not_before = 0.0  # what the exchange asked for, or a cause that does not mend itself
         self._interrupted: str | None = None
         self._parting: str | None = None  # why the exchange will close this socket, in its own words
         self._intake = intake = Intake(
@@ -151,6 +153,11 @@ class Connection:
         """Return when the next attempt to connect is due; 0 if one is under way."""
         return 0.0 if (at := self._next_attempt_at) is None else max(0.0, at - now)
 
+    def hurry(self, now: float) -> None:
+        """Have the next attempt now rather than when the backoff says, if nothing forbids it."""
+        if self._next_attempt_at is not None and now >= self._not_before:
+            self._hurry.set()
+
     def without_heartbeats_since(self) -> float | None:
         """Return the monotonic second of the last heartbeat (or of the opening) of an open socket, None if closed."""
         opened_at = self._opened_at
@@ -181,6 +188,7 @@ class Connection:
     def stop(self) -> None:
         """Ask the thread to end; ``join`` waits for it. Idempotent."""
         self._stop.set()
+        self._hurry.set()
         self.interrupt(self._generation, "stopped")
 
     def is_alive(self) -> bool:
@@ -252,8 +260,10 @@ class Connection:
         try:
             while not self._stop.is_set():
                 delay = self.step()
+                self._hurry.clear()
                 self._next_attempt_at = time.monotonic() + delay
-                self._stop.wait(delay)
+                if not self._stop.is_set():
+                    self._hurry.wait(delay)
                 self._next_attempt_at = None
         finally:
             self._status = ConnectionStatus.DISCONNECTED
@@ -291,7 +301,9 @@ class Connection:
             self._subscriber.request_size = max(1, min(self._subscriber.request_size, len(self._wanted)) // 2)
         if was_open:
             self._tell_lost(cause)
-        delay = max(self._backoff.failed(data_seconds), retry_after, how.min_delay_seconds)
+        least = max(retry_after, how.min_delay_seconds)
+        self._not_before = time.monotonic() + least
+        delay = max(self._backoff.failed(data_seconds), least)
         failing = self._backoff.failures >= FAILED_AFTER
         self._status = ConnectionStatus.FAILED if failing else ConnectionStatus.RECONNECTING
         return delay
@@ -352,9 +364,11 @@ class Connection:
         request = self._subscriber.next_request(now)
         if request is not None:
             dialect = self._dialect
-            for frame in (dialect.subscribe if request.subscribe else dialect.unsubscribe)(request.product_ids):
-                transport.send(frame)
-                self._sent()
+            frames = (dialect.subscribe if request.subscribe else dialect.unsubscribe)(request.product_ids)
+            self._subscriber.sent(len(frames))
+            for frame in frames:
+                if self._may_send(self._stop):
+                    transport.send(frame)
 
     def _take_control(self, event: Event, now: float) -> None:
         """Take what the exchange says of the connection itself."""

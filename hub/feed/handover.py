@@ -147,6 +147,13 @@ class Handover:
             if lane.route.target is side and lane.phase is Phase.WAITING:
                 self._prove(lane)
 
+    def beat(self, side: Side) -> None:
+        """Take in a heartbeat of a connection, where they speak of no product: all of its products have beaten."""
+        for lane in self._lanes.values():
+            if lane.route.target is side and lane.phase is Phase.WAITING:
+                lane.beaten = True
+                self._prove(lane)
+
     def lost(self, side: Side) -> tuple[str, ...] | None:
         """Note that a connection has no socket any more; return the products that may miss something by that.
 

@@ -11,9 +11,10 @@ from hub.feed.arrival import Arrival
 from hub.feed.dialects import Dialect
 from hub.feed.handover import Handover, Side
 from hub.feed.recent import RecentFrames
+from hub.feed.sequence import Sequence, Step
 from hub.feed.tally import Tally
 from hub.logs import Cooldown
-from hub.model import Event, FrameRefused, Heartbeat, Ticker
+from hub.model import ConnectionHeartbeat, Envelope, Event, FrameRefused, Heartbeat, Market, Ticker
 
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -26,13 +27,15 @@ class Callbacks(NamedTuple):
     was read by the monotonic one. ``lost(connection_id,
     product_ids, cause)`` when a socket that was open is gone; ``delivering(connection_id)`` when the next one has
     brought its first data, or its acknowledgement where no product trades (from the watchdog's thread);
-    ``left_out(product_ids)`` when an acknowledgement lacks them and they are asked for again.
+    ``left_out(product_ids)`` when an acknowledgement lacks them and they are asked for again;
+    ``skipped(connection_id, product_ids)`` when frames of a socket were lost, whose none can be told.
     """
 
     event: Callable[[str, Event, float, float, float], None]
     lost: Callable[[str, tuple[str, ...], str], None]
     delivering: Callable[[str], None]
     left_out: Callable[[list[str]], None]
+    skipped: Callable[[str, tuple[str, ...]], None] = lambda _, __: None
 
 
 class Intake:
@@ -52,6 +55,8 @@ class Intake:
         self._control = control
         self._ticks = ticks
         self._arrival = Arrival()
+        self._sequence = Sequence()
+        self._sent_at: str | None = None  # the exchange's time of the frame, where its envelope tells it
         self.recent = RecentFrames()
         self.tally = Tally(time.monotonic())
         self.handover: Handover | None = None  # that the connection takes part in
@@ -67,6 +72,7 @@ class Intake:
         """Start over with a new socket."""
         self.heard = False
         self._arrival = Arrival()
+        self._sequence = Sequence()
 
     @property
     def catching_up(self) -> bool:
@@ -87,6 +93,14 @@ class Intake:
                     self.recent.heartbeat(event.product_id, wall, frame)
                     self.last_heartbeat, self.heartbeat_at = wall, now
                     self._pass_on(event, wall, now)
+                elif type(event) is Envelope:
+                    self._open(event)
+                elif type(event) is Market:
+                    if event.product_id not in self.gone:
+                        self._callbacks.event(self._id, event, wall, self._arrived(event, wall, now), now)
+                elif type(event) is ConnectionHeartbeat:
+                    self.recent.other(wall, frame)
+                    self._beat(event, wall, now)
                 else:
                     self.recent.other(wall, frame)
                     self._control(event, now)
@@ -98,8 +112,7 @@ class Intake:
             log.exception("bug in what a frame set off, connection=%s", self._id)
 
     def _pass_on(self, event: Ticker | Heartbeat, wall: float, now: float) -> None:
-        self.last_frame_at = now
-        arrived = self._arrival.stamp(event.time, wall, now, self.waited_until, type(event) is Heartbeat)
+        arrived = self._arrived(event, wall, now)
         product_id = event.product_id
         if product_id in self.gone:
             return
@@ -110,6 +123,28 @@ class Intake:
             return
         if type(event) is Ticker:
             self._ticks[product_id] = self._ticks.get(product_id, 0) + 1
+        if not self.heard:
+            self.delivers()
+
+    def _arrived(self, event: Ticker | Heartbeat | Market | ConnectionHeartbeat, wall: float, now: float) -> float:
+        self.last_frame_at = now
+        typical = self._sent_at is not None or type(event) is Heartbeat
+        return self._arrival.stamp(self._sent_at or event.time, wall, now, self.waited_until, typical)
+
+    def _open(self, envelope: Envelope) -> None:
+        """Look at a frame's number: whether some before it were lost."""
+        self._sent_at = envelope.time
+        lost = self._sequence.lost_total
+        if self._sequence.observe(envelope.sequence_num) is Step.GAP:
+            self.count("sequence_gap", f"{self._sequence.lost_total - lost} frames before {envelope.sequence_num}")
+            self._callbacks.skipped(self._id, self._side.products)
+
+    def _beat(self, event: ConnectionHeartbeat, wall: float, now: float) -> None:
+        """Take in that the connection is alive, which says nothing of any product."""
+        self._arrived(event, wall, now)
+        self.last_heartbeat, self.heartbeat_at = wall, now
+        if self.handover is not None:
+            self.handover.beat(self._side)
         if not self.heard:
             self.delivers()
 

@@ -9,13 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
+from typing import NamedTuple
 
 from hub.config import Settings
 from hub.feed import balance, sharding, watchdog
 from hub.feed.backoff import Backoff
 from hub.feed.budget import Budget
 from hub.feed.connection import Connection
-from hub.feed.dialects import by_name
+from hub.feed.dialects import Dialect, by_name
 from hub.feed.intake import Callbacks
 from hub.feed.schedule import Schedule, Seen
 from hub.feed.tally import Totals
@@ -29,11 +30,20 @@ HEARTBEATS_MISSED_WARN = 5
 SETTLE_SECONDS = 5.0  # after a pause of the hub nothing is rotated or moved
 LOAD_WINDOW_SECONDS = 15.0  # shorter: noise moves products; longer: a crowded connection stays so
 LOAD_SAMPLES = 5
+PROBE_SECONDS = 4.0  # between two tries to connect while no socket is open
 REST_SECONDS = 600.0  # from one move of a product to the next
 SPREAD_SECONDS = 30.0  # for which balancing goes on once it has begun
 
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
+
+
+class Path(NamedTuple):
+    """Where a pool connects to, what is spoken there, and how its slots are called."""
+
+    dialect: Dialect
+    url: str
+    prefix: str = "conn"
 
 
 class ConnectionPool:
@@ -46,21 +56,26 @@ class ConnectionPool:
     def __init__(
         self, settings: Settings, callbacks: Callbacks, paused: Callable[[float], None],
         rng: Random | None = None, *, last_id: Callable[[str], int] = lambda _: -1,
-        priority: Callable[[], Collection[str]] = tuple,
+        priority: Callable[[], Collection[str]] = tuple, path: Path | None = None,
     ) -> None:  # fmt: skip
         self._settings = settings
         self._callbacks = callbacks
         self._paused = paused  # called with the seconds for which the hub itself stood still
         self._rng = rng or Random()
         self._priority = priority
-        self._dialect = by_name(settings.dialect)
+        self.path = path or Path(by_name(settings.dialect), settings.ws_url)
+        self._per_connection = self.path.dialect.products_per_socket or settings.products_per_connection
         self._limits = watchdog.Limits(
             silence_seconds=settings.missed_heartbeats * settings.heartbeat_seconds,
             connect_seconds=settings.connect_timeout_seconds,
         )
-        self.budget = Budget(settings.connect_interval_ms / 1000)
+        self.budget = Budget(
+            settings.connect_interval_ms / 1000, messages_per_window=self.path.dialect.messages_per_second
+        )
+        self._probed_at = 0.0
+        self._was_up = False
         # one context for all: it holds the trusted roots, which cost time and memory to load
-        self._tls = ssl.create_default_context() if settings.ws_url.startswith("wss:") else None
+        self._tls = ssl.create_default_context() if self.path.url.startswith("wss:") else None
         self._slots: list[Connection] = []
         self._needed = 0  # slots; those after them leave when their products have gone over
         self._idle: frozenset[str] = frozenset()  # products that the exchange halted or delisted
@@ -88,8 +103,8 @@ class ConnectionPool:
             settings.backoff_base_seconds, settings.backoff_cap_seconds, settings.backoff_reset_seconds, self._rng
         )
         return Connection(
-            connection_id, settings.ws_url, self._dialect, self._limits, backoff, self._callbacks,
-            self.budget.wait, self._tls, self._ticks, self.budget.sent,
+            connection_id, self.path.url, self.path.dialect, self._limits, backoff, self._callbacks,
+            self.budget.wait, self._tls, self._ticks, self.budget.send,
         )  # fmt: skip
 
     def set_products(self, product_ids: Sequence[str]) -> None:
@@ -103,8 +118,9 @@ class ConnectionPool:
             now = time.monotonic()
             self._note(self.transfers.give_up(now, "products_changed"), now)
             current = [slot.products for slot in self._slots]
-            shards = sharding.assign(product_ids, self._settings.products_per_connection, current)
-            started = [self._new_connection(f"conn_{index:03d}") for index in range(len(current), len(shards))]
+            shards = sharding.assign(product_ids, self._per_connection, current)
+            numbers = range(len(current), len(shards))
+            started = [self._new_connection(f"{self.path.prefix}_{number:03d}") for number in numbers]
             slots = self._slots = [*self._slots, *started]
             self._needed = len(shards)
             held = {item: slot for slot in slots if slot.is_open for item in slot.products}
@@ -248,9 +264,8 @@ class ConnectionPool:
         """Return what would move by the load that was measured."""
         _, ticks = self.meter.rates()
         shards = {slot.id: slot.products for slot in self._slots[: self._needed]}
-        per_connection = self._settings.products_per_connection
         resting, begun = self._resting.at(now), now < self._spread_until
-        return balance.plan(shards, ticks, self._priority(), per_connection, resting, begun)
+        return balance.plan(shards, ticks, self._priority(), self._per_connection, resting, begun)
 
     def seconds_to_connect(self, now: float) -> float:
         """Return when, at best, every slot will have its socket; 0 if all have."""
@@ -271,11 +286,24 @@ class ConnectionPool:
             self._paused(paused)
         for connection in (*self._slots, *self.transfers.beside()):
             connection.watch(now, self._resumed_at, self._may_be_silent(connection))
+        self._probe(now)
         with self._change:
             if not self._stop.is_set():
                 self._note(self.transfers.step(now), now)
                 self._transfer(now)
         return WATCH_INTERVAL_SECONDS
+
+    def _probe(self, now: float) -> None:
+        """While every socket is gone, try one more often than its backoff says; when one is back, all the others."""
+        waiting = [slot for slot in self._slots if not slot.is_open]
+        if len(waiting) < len(self._slots):
+            if not self._was_up:
+                for slot in waiting:
+                    slot.hurry(now)
+            self._was_up = True
+        elif waiting and now - self._probed_at > PROBE_SECONDS:
+            self._probed_at, self._was_up = now, False
+            waiting[self._rng.randrange(len(waiting))].hurry(now)
 
     def _note(self, ended: tuple[str | None, bool] | None, now: float) -> None:
         """Take in how a transfer ended."""

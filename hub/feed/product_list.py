@@ -9,8 +9,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from hub.config import PRODUCT_ID
 from hub.model import Product
+from hub.parse import PRODUCT_ID
 
 _DECIMAL = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 _STATUS = re.compile(r"[ -~]{0,40}")

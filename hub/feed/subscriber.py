@@ -39,7 +39,10 @@ class SetAside(NamedTuple):
 class Subscriber:
     """The subscriptions of one slot. ``opened`` starts them over with each socket; what is set aside outlives it."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: Sequence[str] = ("ticker", "heartbeat")) -> None:
+        """``channels``: those that an acknowledgement must list a product in."""
+        self._channels = channels
+        self._answers = 1  # that the waiting request has yet to get
         self.request_size = 1_000  # products in one request; halved when the exchange calls it too big
         self.aside: dict[str, SetAside] = {}
         self.given: frozenset[str] = frozenset()  # what this socket's last acknowledgement lists on every channel
@@ -90,16 +93,22 @@ class Subscriber:
         change = self._requested.update if request.subscribe else self._requested.difference_update
         change(request.product_ids)
         self._waiting = (request, now)
+        self._answers = 1
         return request
+
+    def sent(self, messages: int) -> None:
+        """Note as how many messages the last request left: each is answered."""
+        self._answers = messages
 
     def acknowledged(self, answer: Subscriptions, now: float) -> list[str]:
         """Take an acknowledgement in: it lists all that the socket is subscribed to.
 
         Return the wanted products that it left out; they are asked for again.
         """
-        given = [channel for channel in answer.channels.values() if channel]
-        whole = self.given = frozenset.intersection(*given) if len(given) >= 2 else frozenset[str]()
-        if self._waiting is None:
+        nothing: frozenset[str] = frozenset()
+        whole = self.given = frozenset.intersection(*(answer.channels.get(name, nothing) for name in self._channels))
+        self._answers -= 1
+        if self._waiting is None or self._answers > 0:
             return []
         request, _ = self._waiting
         self._waiting = None

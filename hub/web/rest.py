@@ -12,11 +12,11 @@ import orjson
 from flask import Blueprint, Response, current_app, redirect, request, url_for
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from hub.config import PRODUCT_ID
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
 from hub.model import ConnectionStatus, HealthStatus, Quote, Standing, Trust
+from hub.parse import PRODUCT_ID
 from hub.payload import iso_time, json_number, shown_source
 from hub.plan import body as plan_body
 from hub.web.guard import MAX_BODY_BYTES, error_response, json_response

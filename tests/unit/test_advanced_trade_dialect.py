@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.feed.dialects import AdvancedTradeDialect, by_name
-from hub.feed.dialects.advanced_trade import MAX_FRAME_BYTES, REASONS
+from hub.feed.dialects import by_name
+from hub.feed.dialects.advanced_trade import MAX_FRAME_BYTES, REASONS, AdvancedTradeDialect
 from hub.model import (
     ConnectionHeartbeat,
     Envelope,

@@ -40,10 +40,11 @@ class Bench:
 
     def tick(self, *trade_ids: int, product_id: str = "BTC-USD", at: float = 100.0, now: float = 0.0) -> None:
         for trade_id in trade_ids:
-            self.hub._on_event("conn_000", Ticker(product_id, f"{trade_id}.5", trade_id, TIME), 1_000.0, at, now or at)
+            ticker = Ticker(product_id, f"{trade_id}.5", trade_id, TIME)
+            self.hub.flow.on_event("conn_000", ticker, 1_000.0, at, now or at)
 
     def fetch(self, *trade_ids: int) -> None:
-        self.hub._on_fetched([Ticker("BTC-USD", f"{trade_id}.5", trade_id, TIME) for trade_id in trade_ids])
+        self.hub.flow.on_fetched([Ticker("BTC-USD", f"{trade_id}.5", trade_id, TIME) for trade_id in trade_ids])
 
     def ids(self, event: str) -> list[int]:
         return [body["trade_id"] for name, body in self.sent if name == event]
@@ -101,7 +102,7 @@ def test_every_trade_leaves_once_or_is_open(bench: Bench) -> None:
 
 def test_a_fetched_trade_that_is_ahead_leaves_as_a_backfill_and_is_the_price(bench: Bench) -> None:
     bench.tick(7)
-    bench.hub._on_event("conn_000", Heartbeat("BTC-USD", 8, 1, TIME), 1_001.0, 101.0, 101.0)
+    bench.hub.flow.on_event("conn_000", Heartbeat("BTC-USD", 8, 1, TIME), 1_001.0, 101.0, 101.0)
     bench.fetch(8)
     assert bench.ids("ticker_update") == [7]
     assert bench.ids("trade_backfill") == [8]
@@ -245,10 +246,10 @@ def test_a_bug_of_the_stores_worker_shows_in_the_summary(bench: Bench) -> None:
 
 def test_a_lost_connection_from_loss_to_data(bench: Bench) -> None:
     bench.tick(7)
-    bench.hub._on_lost("conn_000", ("BTC-USD",), "reset")
+    bench.hub.flow.on_lost("conn_000", ("BTC-USD",), "reset")
     assert bench.hub.counters["lost_reset"] == 1
     assert bench.hub.get_health_summary()["trust"]["behind"] == 0  # its price is of long ago on the test's clock
-    bench.hub._on_delivering("conn_000")
+    bench.hub.flow.on_delivering("conn_000")
     bench.tick(10)  # the exchange's last ticker, which it sends first
     bench.tick(12)
     causes = [(body["cause"], body["open"]) for body in bench.hub.ledger.query()]
@@ -262,7 +263,7 @@ def test_a_lost_connection_whose_products_are_all_halted_is_back_with_its_acknow
         bench.hub.pool._callbacks, lambda _: True, None,
     )  # fmt: skip
     connection.want(("BTC-USD",))
-    bench.hub._on_lost("conn_000", ("BTC-USD",), "reset")
+    bench.hub.flow.on_lost("conn_000", ("BTC-USD",), "reset")
     connection.watch(1.0, 0.0, may_be_silent=True)  # it is not open
     connection._opened_at = 2.0
     connection._subscribe(cast("Transport", SimpleNamespace(send=lambda _: None)), 2.0)
@@ -314,7 +315,7 @@ def test_a_trade_that_refutes_the_product_list_has_it_read_again_and_its_connect
 
 
 def test_a_pause_is_counted_and_noted(bench: Bench) -> None:
-    bench.hub._on_pause(7.25)
+    bench.hub.flow.on_pause(7.25)
     assert bench.hub.counters["pauses"] == 1
     assert bench.hub.ledger.query()[0]["duration_ms"] == 7_250
     assert bench.hub.get_health_summary()["counters"]["gaps_pause"] == 1
@@ -364,7 +365,8 @@ def test_what_a_wrong_trade_id_made_missing_is_missing_no_more_when_it_is_denied
     for second in range(3, 9):
         last_id = 100 + 2 * second  # of the trades between, half come
         bench.tick(last_id, at=100.0 + second)
-        bench.hub._on_event("conn_000", Heartbeat("BTC-USD", last_id, 1, TIME), 1_000.0, 100.0 + second, 100.0 + second)
+        beat = Heartbeat("BTC-USD", last_id, 1, TIME)
+        bench.hub.flow.on_event("conn_000", beat, 1_000.0, 100.0 + second, 100.0 + second)
     assert bench.open_ids() == [101, 102, 103, 104, 105, 107, 109, 111, 113, 115]  # those below did not come yet
     bench.fetch(*bench.open_ids())
     assert bench.ids("ticker_update") == [100, 15_100]

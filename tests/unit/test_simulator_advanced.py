@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.feed.dialects import AdvancedTradeDialect
+from hub.feed.dialects.advanced_trade import AdvancedTradeDialect
 from hub.feed.dialects.aliases import AliasMap, parse_market_products, parse_market_trades
 from hub.model import ConnectionHeartbeat, Envelope, ExchangeError, Market, Subscriptions, Ticker
 from hub.simulator import advanced_protocol as protocol

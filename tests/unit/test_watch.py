@@ -92,7 +92,7 @@ class Bench:
         self.pool = StubPool(*slots)
         self.ledger = Ledger("epoch", lambda _: None)
         self.repair = Repair(EmptyRest(), self.ledger.missing_of, lambda _: None, lambda: self.now)  # type: ignore
-        self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish)  # type: ignore[arg-type]
+        self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish, self.pool.snapshots)  # type: ignore[arg-type]
 
     def _publish(self, event: str, payload: str, product_id: str) -> None:
         assert event == "trust_update"

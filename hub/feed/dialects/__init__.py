@@ -7,11 +7,11 @@ test. ``Dialect`` is what the connection needs of one.
 from collections.abc import Sequence
 from typing import Protocol
 
-from hub.feed.dialects.advanced_trade import AdvancedTradeDialect
+from hub.feed.dialects.aliases import AliasedDialect
 from hub.feed.dialects.exchange import ExchangeDialect
 from hub.model import Event
 
-__all__ = ["AdvancedTradeDialect", "Dialect", "ExchangeDialect", "by_name"]
+__all__ = ["AliasedDialect", "Dialect", "ExchangeDialect", "by_name"]
 
 
 class Dialect(Protocol):
@@ -41,5 +41,5 @@ class Dialect(Protocol):
 
 def by_name(name: str) -> Dialect:
     """Return the dialect of that name; raises ``KeyError`` for one that is not spoken."""
-    spoken: dict[str, type[Dialect]] = {"exchange": ExchangeDialect, "advanced_trade": AdvancedTradeDialect}
+    spoken: dict[str, type[Dialect]] = {"exchange": ExchangeDialect, "advanced_trade": AliasedDialect}
     return spoken[name]()

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from hub.feed.dialects import fields
-from hub.feed.dialects.advanced_trade import HEARTBEATS, parse_trades
+from hub.feed.dialects.advanced_trade import HEARTBEATS, AdvancedTradeDialect, parse_trades
 from hub.model import Event, FrameRefused, Market, Product, Subscriptions, Ticker
 
 _STATUS = re.compile(r"[ -~]{0,40}", re.ASCII).fullmatch
@@ -99,6 +99,18 @@ class AliasMap:
         if channel == HEARTBEATS:
             return product_ids
         return frozenset(name for product_id in product_ids for name in self.asked_for(product_id))
+
+
+class AliasedDialect(AdvancedTradeDialect):
+    """The protocol, in the ids that were asked for: the owner sets ``aliases`` whenever they change."""
+
+    def __init__(self) -> None:
+        self.aliases = AliasMap(())
+
+    def decode(self, frame: bytes) -> tuple[Event, ...]:
+        """Return the events of one frame; raises ``FrameRefused``."""
+        aliases = self.aliases
+        return tuple(one for event in super().decode(frame) for one in aliases.translate(event))
 
 
 def book_ids(products: Iterable[MarketProduct]) -> Mapping[str, str]:

@@ -1,0 +1,177 @@
+"""The way of a price: from what a path brings, through the book, to the ledger and to what is sent."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from hub.detect.volume import VolumeAlert, VolumeDetector
+from hub.fanout.latency import Stage
+from hub.feed.intake import Callbacks
+from hub.model import Event, Heartbeat, Market, Order, Quote, Source, Taken, Ticker
+from hub.payload import tick_payload, unix_seconds
+
+if TYPE_CHECKING:
+    from hub.hub import PriceHub
+
+
+class Flow:
+    """Owner of the volume detector, and of whether any price may be simulated. Called from the feed's threads."""
+
+    def __init__(self, hub: PriceHub) -> None:
+        self._hub = hub
+        settings = hub.settings
+        window_seconds, cooldown = settings.window_minutes * 60, settings.volume_cooldown_seconds
+        self.volume = VolumeDetector(
+            window_seconds, settings.volume_threshold, window_seconds if cooldown is None else cooldown
+        )
+        self.simulated = settings.simulate
+
+    def callbacks(self, primary: bool) -> Callbacks:
+        """Return whom the connections of a path tell."""
+        lost = self.on_lost if primary else self.on_lost_beside
+        return Callbacks(self.on_event, lost, self.on_delivering, self.on_left_out, self.on_skipped)
+
+    def on_event(self, connection_id: str, event: Event, wall: float, monotonic: float, now: float) -> None:
+        """Take in what a socket brought (see ``Callbacks.event``)."""
+        hub = self._hub
+        if type(event) is Ticker:
+            self._on_ticker(event, Source.WS, connection_id, wall, monotonic, now)
+        elif type(event) is Heartbeat:
+            last_id = hub.book.beat(event, monotonic)
+            if last_id is not None:  # at once: later ids may be missing soon
+                hub.ledger.deny(event.product_id, last_id)
+        elif type(event) is Market:
+            hub.book.take_market(event, monotonic)
+
+    def _on_ticker(
+        self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float, now: float
+    ) -> None:  # fmt: skip
+        hub = self._hub
+        if ticker.simulated:
+            self.simulated = True
+        elif hub.settings.simulate or (source is not Source.WS and hub.rest.simulated):
+            ticker = ticker._replace(simulated=True)
+        taken = hub.book.apply(ticker, source, connection_id, wall, monotonic, now)
+        if taken is None:
+            hub.counters["unexpected"] += 1
+            return
+        # nothing may wait between the book's change and the publishing of it: a new client's snapshot is taken from
+        # the book, and would repeat this tick
+        payload = tick_payload(taken.quote.body, taken.trust)
+        order, product_id = taken.order, ticker.product_id
+        missed = hub.ledger.has_open(product_id) and hub.ledger.arrived(
+            product_id, ticker.trade_id, "backfill" if source is Source.BACKFILL else "late"
+        )
+        if order is Order.FORGOTTEN:  # of later ids the book alone tells: their gap may not be noted yet
+            order = Order.LATE if missed else Order.DUPLICATE
+        hub.counters[order.value] += 1
+        if order is Order.DUPLICATE:
+            if source is Source.WS:
+                hub.watch.arrived(product_id)
+            return
+        if order is Order.NEW and source is Source.REST:
+            hub.publish("ticker_update", payload, product_id)
+            hub.priority.tick(product_id, payload)
+        elif order is Order.NEW and source is Source.WS:
+            hub.publish("ticker_update", payload, product_id)
+            hub.fanout.latency.note(Stage.EXCHANGE_TO_HUB, (wall - unix_seconds(ticker.time)) * 1000, monotonic)
+            hub.priority.tick(product_id, payload)
+            if not taken.first:  # a product's first ticker is its last trade, sent again: no volume of now
+                self._detect(taken.quote, payload, monotonic)
+        else:
+            hub.publish("trade_backfill", payload, product_id)
+        self._note(taken, product_id, connection_id)
+
+    def _note(self, taken: Taken, product_id: str, connection_id: str | None) -> None:
+        """Tell the watch and the ledger what a ticker means for them: mostly nothing."""
+        hub = self._hub
+        if taken.first:
+            hub.past.resume(product_id)
+        if taken.jumped is not None:
+            hub.watch.jumped(product_id, connection_id, taken.jumped)
+        if taken.change is not None:
+            hub.watch.tell([taken.change])
+        if taken.refuted:
+            hub.paths.set_idle(hub.book.idle())
+            hub.catalogue.look_again(product_id)
+        if taken.quote.source is Source.WS:
+            hub.watch.arrived(product_id)
+
+    def on_fetched(self, trades: list[Ticker]) -> None:
+        for trade in trades:
+            now = time.monotonic()
+            self._on_ticker(trade, Source.BACKFILL, None, time.time(), now, now)
+
+    def on_rest_price(self, ticker: Ticker, asked_at: float) -> bool:
+        """Take a price of REST's statistics in; return whether it moved."""
+        hub = self._hub
+        if hub.rest.simulated or hub.settings.simulate:
+            self.simulated = True
+            ticker = ticker._replace(simulated=True)
+        quote = hub.book.take_rest(ticker, asked_at, time.time())
+        if quote is None:
+            return False
+        payload = tick_payload(quote.body, hub.book.trust(ticker.product_id))
+        hub.counters["rest_prices"] += 1
+        hub.publish("ticker_update", payload, ticker.product_id)
+        hub.priority.tick(ticker.product_id, payload)
+        return True
+
+    def on_rest_trade(self, ticker: Ticker, asked_at: float) -> None:
+        self._on_ticker(ticker, Source.REST, None, time.time(), asked_at, time.monotonic())
+
+    def on_lost(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
+        hub = self._hub
+        hub.counters[f"lost_{cause}"] += 1
+        hub.watch.lost(connection_id, product_ids, cause)
+
+    def on_lost_beside(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
+        """Note that a connection of the second path is gone: of what the first one delivers nothing is in doubt."""
+        hub = self._hub
+        hub.counters[f"lost_{cause}"] += 1
+        alone = tuple(item for item in product_ids if (slot := hub.pool.slot_of(item)) is None or not slot.is_open)
+        if alone:
+            hub.watch.lost(connection_id, alone, cause)
+
+    def on_skipped(self, connection_id: str, product_ids: tuple[str, ...]) -> None:
+        """Note that a socket lost frames, of whatever product: where no other path proves them, all are in doubt."""
+        hub = self._hub
+        hub.counters["skipped_frames"] += 1
+        if connection_id.startswith(hub.pool.path.prefix):
+            hub.book.doubt(product_ids)
+
+    def on_delivering(self, connection_id: str) -> None:
+        hub = self._hub
+        hub.watch.delivering(connection_id)
+
+    def on_left_out(self, product_ids: list[str]) -> None:
+        hub = self._hub
+        hub.counters["asked_again"] += len(product_ids)
+
+    def on_pause(self, seconds: float) -> None:
+        hub = self._hub
+        hub.counters["pauses"] += 1
+        hub.watch.paused(seconds)
+
+    def _detect(self, quote: Quote, payload: str, monotonic: float) -> None:
+        hub = self._hub
+        alert = self.volume.trade(quote.ticker.product_id, float(quote.ticker.last_size), monotonic)
+        if alert is not None:
+            hub.publish("volume_alert", _alert_payload(alert, payload, quote.ticker.simulated), alert.product_id)
+
+
+def _alert_payload(alert: VolumeAlert, ticker: str, simulated: bool) -> str:
+    numbers: dict[str, Any] = {
+        "crypto": alert.product_id,
+        "current_vol": alert.current_vol,
+        "avg_vol": alert.avg_vol,
+        "threshold": alert.threshold,
+        "ratio": alert.ratio,
+        "ticker": orjson.Fragment(ticker),
+    }
+    if simulated:
+        numbers["simulated"] = True
+    return orjson.dumps(numbers).decode()
