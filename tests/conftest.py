@@ -133,7 +133,8 @@ def running_hub(
     with launch(simulator_arguments) as simulator:
         settings = {
             "WS_URL": simulator.ws_url, "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",
-            "STATE_DIR": str(state_dir), **environment,
+            "ADVANCED_TRADE_WS_URL": simulator.advanced_trade_ws_url,
+            "ADVANCED_TRADE_REST_URL": simulator.advanced_trade_rest_url, "STATE_DIR": str(state_dir), **environment,
         }  # fmt: skip
         hub = HubProcess(simulator, settings, arguments, program)
         try:

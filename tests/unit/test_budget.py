@@ -31,12 +31,22 @@ def test_connects_are_paced_and_counted_over_a_second() -> None:
         assert budget.wait(stop)
         at.append(clock.now)
     assert at == [100.0, 100.25, 100.5, 100.75, 101.0]
-    budget.sent()
+    assert budget.send(stop)
     body = budget.body()
     assert (body["connects"], body["connects_left"], body["next_connect_seconds"]) == (4, 0, 0.25)
     assert (body["messages"], body["messages_left"]) == (1, 99)
     clock.now += 2.0
     assert (budget.body()["connects_left"], budget.body()["messages"]) == (4, 0)
+
+
+def test_messages_over_the_limit_wait_for_the_next_window() -> None:
+    clock = Clock()
+    budget, stop = Budget(0.25, clock, messages_per_window=3), Waiting(clock)
+    at = []
+    for _ in range(7):
+        assert budget.send(stop)
+        at.append(round(clock.now, 3))
+    assert at == [100.0] * 3 + [101.1] * 3 + [102.2]
 
 
 def test_who_is_stopped_takes_no_turn() -> None:

@@ -170,12 +170,12 @@ def test_the_scheme_of_a_url_may_have_any_case() -> None:
 
 def test_every_problem_is_named_in_one_go(tmp_path: Path) -> None:
     dotenv = file_with(tmp_path, "WINDOW_MINUTES=never\nnonsense\n")
-    found = problems(["--port", "x"], {"LOG_LEVEL": "LOUD", "WS_URL": ADVANCED_TRADE_URL}, dotenv)
+    found = problems(["--port", "x"], {"LOG_LEVEL": "LOUD", "WS_URL": "ws://h:9"}, dotenv)
     assert sorted(problem.split(":")[0] for problem in found) == [
-        ".env line 2", "LOG_LEVEL", "PORT", "WINDOW_MINUTES", "WS_URL",
+        ".env line 2", "LOG_LEVEL", "PORT", "WINDOW_MINUTES", "WS_DIALECT",
     ]  # fmt: skip
     with pytest.raises(SettingsError) as caught:
-        load(["--port", "x"], {"LOG_LEVEL": "LOUD", "WS_URL": ADVANCED_TRADE_URL}, dotenv)
+        load(["--port", "x"], {"LOG_LEVEL": "LOUD", "WS_URL": "ws://h:9"}, dotenv)
     text = str(caught.value)
     assert text == "\n".join(found)
     assert "(from flag)" in text
@@ -201,12 +201,42 @@ def test_the_dialect_follows_from_the_host() -> None:
         assert read(env={"WS_URL": f"wss://{host}"}).settings.dialect == "exchange"
 
 
-@pytest.mark.parametrize("env", [{}, {"WS_DIALECT": "advanced_trade"}])
-def test_advanced_trade_is_a_problem_that_says_so(env: dict[str, str]) -> None:
-    (problem,) = problems(env={"WS_URL": ADVANCED_TRADE_URL, **env})
-    assert problem.startswith("WS_URL: ")
-    assert "'advanced_trade'" in problem
-    assert "this version does not" in problem
+@pytest.mark.parametrize(
+    ("env", "paths"),
+    [
+        ({}, {"exchange": EXCHANGE_WS_URL}),
+        ({"FEED": "exchange"}, {"exchange": EXCHANGE_WS_URL}),
+        ({"FEED": "Advanced_Trade"}, {"advanced_trade": ADVANCED_TRADE_URL}),
+        ({"FEED": "both"}, {"exchange": EXCHANGE_WS_URL, "advanced_trade": ADVANCED_TRADE_URL}),
+        ({"WS_URL": ADVANCED_TRADE_URL}, {"advanced_trade": ADVANCED_TRADE_URL}),
+        ({"WS_URL": ADVANCED_TRADE_URL, "WS_DIALECT": "advanced_trade"}, {"advanced_trade": ADVANCED_TRADE_URL}),
+        ({"WS_URL": "ws://localhost:9", "WS_DIALECT": "advanced_trade"}, {"advanced_trade": "ws://localhost:9"}),
+        ({"WS_URL": "ws://localhost:9", "WS_DIALECT": "exchange", "FEED": "both", "ADVANCED_TRADE_WS_URL": "ws://h:8"},
+         {"exchange": "ws://localhost:9", "advanced_trade": "ws://h:8"}),
+    ],
+)  # fmt: skip
+def test_the_paths_follow_from_the_feed_and_the_url(env: dict[str, str], paths: dict[str, str]) -> None:
+    settings = read(env=env).settings
+    assert {name: settings.ws_url_of(name) for name in settings.feeds} == paths
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"FEED": "exchange", "WS_URL": ADVANCED_TRADE_URL},
+        {"FEED": "both", "WS_URL": ADVANCED_TRADE_URL},
+        {"FEED": "advanced_trade", "WS_URL": "wss://ws-direct.exchange.coinbase.com"},
+        {"FEED": "kraken"},
+    ],
+)
+def test_a_feed_that_does_not_fit_the_url_is_a_problem(env: dict[str, str]) -> None:
+    (problem,) = problems(env=env)
+    assert problem.startswith("FEED: ")
+
+
+def test_the_other_path_must_not_lead_to_the_exchange_again() -> None:
+    (problem,) = problems(env={"ADVANCED_TRADE_WS_URL": EXCHANGE_WS_URL})
+    assert problem.startswith("ADVANCED_TRADE_WS_URL: ")
 
 
 def test_an_unknown_host_needs_the_dialect() -> None:
@@ -214,11 +244,6 @@ def test_an_unknown_host_needs_the_dialect() -> None:
     assert problem.startswith("WS_DIALECT: ")
     assert "'localhost'" in problem
     assert read(env={"WS_URL": "ws://localhost:9", "WS_DIALECT": "Exchange"}).settings.dialect == "exchange"
-
-
-def test_an_unknown_host_with_a_dialect_that_is_not_spoken_is_a_problem() -> None:
-    (problem,) = problems(env={"WS_URL": "ws://localhost:9", "WS_DIALECT": "advanced_trade"})
-    assert "this version does not" in problem
 
 
 @pytest.mark.parametrize(
@@ -326,11 +351,11 @@ def test_check_config_prints_the_settings_and_starts_nothing(tmp_path: Path) -> 
 @pytest.mark.parametrize("arguments", [[], ["--check-config"]])
 def test_wrong_settings_end_with_2_and_start_nothing(tmp_path: Path, arguments: list[str]) -> None:
     done = run_app(
-        tmp_path, *arguments, PORT="x", WS_URL=ADVANCED_TRADE_URL, API_TOKENS="canary", STATE_DIR="kept"
+        tmp_path, *arguments, PORT="x", WS_URL=ADVANCED_TRADE_URL, FEED="both", API_TOKENS="canary", STATE_DIR="kept"
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert "PORT: " in done.stderr
-    assert "WS_URL: " in done.stderr
+    assert "FEED: " in done.stderr
     assert "canary" not in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
