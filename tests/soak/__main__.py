@@ -1,8 +1,13 @@
-"""Play the long runs, print what came of them, write docs/soak.md:  make soak  (about 45 minutes)."""
+"""Play the long runs, or those named, print what came of them, and put it into docs/soak.md:  make soak ARGS=a_crowd.
+
+All of them take about 45 minutes. A run's part of the document stays as it was while others are played anew.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -11,42 +16,55 @@ from tests.soak.crowds import RUNS as CROWDS
 from tests.soak.rotations import RUNS as ROTATIONS
 from tests.soak.runs import RUNS, Report, all_connections_killed, half_of_them_quiet, the_hub_stands_still
 
-ALONE = (*CROWDS, *ROTATIONS)
-TEXT = """# Long runs
+Run = Callable[[], Report]
+ALONE: tuple[Run, ...] = (*CROWDS, *ROTATIONS)
+DOCUMENT = ROOT / "docs" / "soak.md"
+HEAD = """# Long runs
 
-Written by `make soak` on {date}. A hub with 326 simulated products on 22 connections. In the first three runs all
+Written by `make soak`. A hub with 326 simulated products on 22 connections. In the first three runs all
 prices are read every 100 ms (after a stop of the hub every 20 ms) and held against what the simulator sent, and when.
 In the others clients that read hold that every trade comes, and how soon.
-
-{sections}
-{summary}
 """
+SECTION = re.compile(r"<!-- (\w+) -->\n(.*?)(?=\n<!-- |\Z)", re.DOTALL)
 
 
 def section(report: Report) -> str:
     """Return a run's part of the document."""
     rows = "\n".join(f"| {what} | {bound} | {measured} |" for what, bound, measured in report.rows)
-    return f"## {report.title}\n\n| | bound | measured |\n|---|---|---|\n{rows}\n"
+    kept = "All bounds were kept." if not report.problems else f"{len(report.problems)} bounds were not kept."
+    return (
+        f"## {report.title}\n\n{kept} Taken on {datetime.now(UTC):%Y-%m-%d}.\n\n"
+        f"| | bound | measured |\n|---|---|---|\n{rows}\n"
+    )
 
 
-def main(names: list[str]) -> int:
+def play(names: list[str]) -> dict[str, Report]:
     """Play all runs, or those named: the quiet one beside the two busy ones, then the others, each alone."""
-    chosen = [run for run in RUNS if not names or run.__name__ in names]
+    chosen = [run for run in (*RUNS, *ALONE) if not names or run.__name__ in names]
     lanes = [
         [run for run in (half_of_them_quiet,) if run in chosen],
         [run for run in (the_hub_stands_still, all_connections_killed) if run in chosen],
     ]
     with ThreadPoolExecutor(len(lanes)) as pool:
-        reports = [report for lane in pool.map(lambda lane: [run() for run in lane], lanes) for report in lane]
-    reports += [run() for run in ALONE if not names or run.__name__ in names]
-    problems = [problem for report in reports for problem in report.problems]
-    summary = "All bounds were kept." if not problems else f"{len(problems)} problems."
-    text = TEXT.format(
-        date=f"{datetime.now(UTC):%Y-%m-%d}", sections="\n".join(map(section, reports)), summary=summary
-    )
-    print(text, *problems, sep="\n")
-    if not names:
-        (ROOT / "docs" / "soak.md").write_text(text)
+        played = pool.map(lambda lane: [(run.__name__, run()) for run in lane], lanes)
+        reports = {name: report for lane in played for name, report in lane}
+    return reports | {run.__name__: run() for run in ALONE if run in chosen}
+
+
+def main(names: list[str]) -> int:
+    """Play and write; return 2 for a name that is none."""
+    known = [run.__name__ for run in (*RUNS, *ALONE)]
+    if strange := [name for name in names if name not in known]:
+        print(f"no such run: {', '.join(strange)}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    reports = play(names)
+    sections = dict(SECTION.findall(DOCUMENT.read_text()))
+    sections |= {name: section(report) for name, report in reports.items()}
+    parts = (f"<!-- {name} -->\n{sections[name]}" for name in known if name in sections)
+    DOCUMENT.write_text("\n".join([HEAD, *parts]))
+    print(*(sections[name] for name in reports), sep="\n")
+    problems = [problem for report in reports.values() for problem in report.problems]
+    print(*problems, sep="\n")
     return bool(problems)
 
 
