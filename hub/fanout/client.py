@@ -270,6 +270,7 @@ class ClientSocket(socket.Socket):
         self.close(abort=True, reason=self.server.reason.TRANSPORT_ERROR)
         if self._ws is not None:
             green.cut(self._ws, unsent=reason is not CutReason.NOT_READING)
+        self.outbox.clear()  # its next ping, half a minute off, holds this object
 
     def tell_restart(self, timeout_seconds: float) -> None:
         """Write what is queued, then close the WebSocket with 1012 (service restart): clients then reconnect.
@@ -355,4 +356,5 @@ class ClientSocket(socket.Socket):
                 green.cut(ws)
                 while self._writing:  # the descriptor is closed after this: nobody may wait on it then
                     self.server.sleep(0)
+                self.outbox.clear()
             self._ws = None

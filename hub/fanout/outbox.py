@@ -12,7 +12,7 @@ from typing import Protocol
 
 from engineio import packet
 
-from hub.fanout.batch import CONFLATED, TICK, Batch, Control, Message
+from hub.fanout.batch import CONFLATED, TICK, Batch, Control, Frames, Message
 
 RELEASE_PART = 4  # what is held joins the queue when no more than this part of the limit waits
 
@@ -39,6 +39,7 @@ class Outbox:
         self.conflated_total = 0  # ticks that a newer one replaced
         self.dropped_total = 0
         self._urgent = urgent
+        self._framed = False  # whether a WebSocket takes it: the packets are not needed
         self._entries: deque[Entry] = deque()
         self._head: memoryview | None = None  # what is left of the first entry
         self._packets: deque[packet.Packet] = deque()
@@ -52,7 +53,7 @@ class Outbox:
         """Queue something that must not be lost."""
         if not entry.frames:
             return
-        self._entries.append(entry)
+        self._entries.append(Frames(entry.frames) if self._framed else entry)
         self.pending_bytes += len(entry.frames)
 
     def put_first(self, entry: Entry) -> None:
@@ -97,6 +98,14 @@ class Outbox:
         self._loose_bytes = sum(len(message.frame) for message in self._held_loose)
         self.lagging = bool(self._held)
 
+    def clear(self) -> None:
+        """Let go of everything: the client has ended."""
+        self.keep(lambda _: False)
+        self._entries.clear()
+        self._packets.clear()
+        self._head = None
+        self.pending_bytes = 0
+
     def release(self, now: float, anyway: bool = False) -> None:
         """Queue what is held, if little waits before it (or ``anyway``)."""
         if not self.lagging or (self.pending_bytes * RELEASE_PART > self.limit_bytes and not anyway):
@@ -119,6 +128,7 @@ class Outbox:
 
     def upgraded(self) -> None:
         """Go on with a WebSocket where polling ended: packets that were taken apart and not fetched come first."""
+        self._framed = True
         for pkt in reversed(self._packets):
             entry = Control(pkt)
             self._entries.appendleft(entry)
