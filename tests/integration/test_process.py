@@ -22,10 +22,11 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
 
 
 def test_wrong_settings_are_all_named_and_nothing_starts(tmp_path: Path) -> None:
-    result = run("--port", "x", cwd=tmp_path, WINDOW_MINUTES="soon", WS_URL="wss://advanced-trade-ws.coinbase.com")
+    environment = {"WINDOW_MINUTES": "soon", "WS_URL": "wss://advanced-trade-ws.coinbase.com", "FEED": "both"}
+    result = run("--port", "x", cwd=tmp_path, **environment)
     assert result.returncode == 2
     assert result.stdout == ""
-    for name in ("PORT", "WINDOW_MINUTES", "WS_URL"):
+    for name in ("PORT", "WINDOW_MINUTES", "FEED"):
         assert name in result.stderr
     assert "Traceback" not in result.stderr
 
