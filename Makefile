@@ -34,7 +34,7 @@ lint: setup ## ruff and mypy
 
 check: lint test ## lint, types, tests
 
-bench: setup ## the benchmarks (15 minutes, two quiet cores); writes docs/benchmarks.md
+bench: setup ## the benchmarks (20 minutes, two quiet cores); writes docs/benchmarks.md
 	@$(PY) -m benchmarks $(ARGS)
 
 drill: setup ## play every fault to a hub, writes docs/drills.md; ARGS="U16 A5" plays some

@@ -1,4 +1,4 @@
-"""Run benchmarks:  python -m benchmarks [fanout ingest latency cost]. All of them write docs/benchmarks.md."""
+"""Run benchmarks:  python -m benchmarks [fanout ingest latency cost polling]. All of them write docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import common, cost, fanout, ingest, latency
+from benchmarks import common, cost, fanout, ingest, latency, polling
 from hub import green
 
-BENCHMARKS = {"fanout": fanout.run, "ingest": ingest.run, "latency": latency.run, "cost": cost.run}
+BENCHMARKS = {
+    "fanout": fanout.run, "ingest": ingest.run, "latency": latency.run, "cost": cost.run, "polling": polling.run,
+}  # fmt: skip
 HEAD = """# Benchmarks
 
 Written by `make bench` on {date}: {machine}. Absolute figures belong to that machine; what sides are compared took

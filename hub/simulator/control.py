@@ -16,6 +16,7 @@ from hub.simulator.history import KEPT_TRADES
 from hub.simulator.http import Response, json_response, query, read_body
 from hub.simulator.market import GeneratedMarket
 from hub.simulator.replay import RecordedMarket
+from hub.simulator.rest import Rest
 
 Body = dict[str, Any]
 
@@ -26,8 +27,9 @@ class Control:
     What is told of connections and frames is told of one endpoint, ``?endpoint=``; without it, of the Exchange's.
     """
 
-    def __init__(self, exchange: Exchange, advanced: AdvancedTrade) -> None:
+    def __init__(self, exchange: Exchange, advanced: AdvancedTrade, rest: Rest) -> None:
         self._exchange = exchange
+        self._rest = rest
         self._advanced = advanced
         self._endpoints: dict[str, Endpoint] = {one.name: one for one in (exchange, advanced)}
         self._routes: dict[tuple[str, str], Callable[[Body], Body]] = {
@@ -41,6 +43,7 @@ class Control:
             ("GET", "trades"): self._trades,
             ("GET", "connections"): self._connections,
             ("GET", "replay"): self._replay,
+            ("GET", "rest"): self._answers,
         }
 
     def handle(self, environ: dict[str, Any]) -> Response:
@@ -136,6 +139,10 @@ class Control:
         rows = self._exchange.market.trades(product_id, KEPT_TRADES, None, None)
         return {"trades": [[row["trade_id"], row["time"]] for row in rows]}
 
+    def _answers(self, body: Body) -> Body:  # noqa: ARG002
+        """How many requests to the Exchange's REST were answered, by status."""
+        return {"answers": {str(status): count for status, count in self._rest.answers.items()}}
+
     def _connections(self, body: Body) -> Body:
         """Times are monotonic seconds, the same clock for every process of the machine."""
         endpoint = self._endpoint(body)
@@ -154,6 +161,7 @@ class Control:
                 for session in endpoint.sessions()
             ],
             "connects": list(endpoint.connects),
+            "accepted_total": endpoint.accepted_total,
             "refused_total": endpoint.refused_total,
             "violations": endpoint.violations,
         }

@@ -49,7 +49,7 @@ class Endpoint:
         self.dropped: dict[str, list[int]] = {}
         self.evidence = Evidence()
         self._sessions: dict[int, Session] = {}
-        self._accepted_total = 0
+        self.accepted_total = 0
         self._subscribers = Subscribers(self.channels)
         self._connect_limit = connect_limit
         self._upgrade = green.websocket_app(self._serve, MAX_MESSAGE_BYTES)
@@ -81,8 +81,8 @@ class Endpoint:
         return Response(refusal.status, body, content_type, tuple(headers)).send(start_response)
 
     def _serve(self, ws: Any) -> None:
-        session = Session(self._accepted_total, ws, ws.environ["REMOTE_ADDR"], time.monotonic(), self.evidence)
-        self._accepted_total += 1
+        session = Session(self.accepted_total, ws, ws.environ["REMOTE_ADDR"], time.monotonic(), self.evidence)
+        self.accepted_total += 1
         self._sessions[session.index] = session
         try:
             while (message := session.receive()) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ class Rest:
         self._market = market
         self._faults = faults
         self._limit = RateLimit(REST_PER_SECOND, REST_BURST)
+        self.answers: Counter[int] = Counter()  # by status
 
     def application(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request as a WSGI application, well or badly."""
@@ -30,10 +32,11 @@ class Rest:
         if fault is not None and fault.delay_seconds:
             time.sleep(fault.delay_seconds)
         response = self.handle(environ, time.monotonic())
+        if fault is not None and fault.status is not None:
+            response = response._replace(status=fault.status)
+        self.answers[response.status] += 1
         if fault is None:
             return response.send(start_response)
-        if fault.status is not None:
-            response = response._replace(status=fault.status)
         if fault.body is not None:
             response = response._replace(body=fault.body, content_type=fault.content_type)
         if fault.truncate:

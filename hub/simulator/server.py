@@ -35,7 +35,7 @@ class Server:
         self._exchange, self._advanced = exchange, advanced
         self._rest = Rest(exchange.market, exchange.faults)
         self._advanced_rest = AdvancedRest(advanced.market, advanced.faults)
-        self._control = Control(exchange, advanced)
+        self._control = Control(exchange, advanced, self._rest)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request; a bug in it is logged, which the WSGI server would not do."""

@@ -266,6 +266,14 @@ def test_refuse_answers_the_upgrade_with_a_status(sim: SimulatorProcess, connect
     assert connect().subscribe("BTC-USD")["type"] == "subscriptions"
 
 
+def test_what_rest_answered_is_counted_by_status(sim: SimulatorProcess) -> None:
+    before = sim.control("rest")["answers"]
+    requests.get(f"{sim.rest_url}/products/BTC-USD/ticker", timeout=5)
+    requests.get(f"{sim.rest_url}/products/NONE-USD/ticker", timeout=5)
+    after = sim.control("rest")["answers"]
+    assert {one: after[one] - before.get(one, 0) for one in ("200", "404")} == {"200": 1, "404": 1}
+
+
 def test_refuse_can_hang(sim: SimulatorProcess) -> None:
     sim.control("fault", {"kind": "refuse", "seconds": 30, "hang": True})
     with pytest.raises(websocket.WebSocketTimeoutException):
