@@ -70,6 +70,7 @@ class Order(StrEnum):
     NEW = "new"  # ahead of everything seen: the latest price
     LATE = "late"  # fills a hole behind the latest: leaves as a backfill, never overwrites
     DUPLICATE = "duplicate"  # seen already: leaves nowhere
+    AGAIN = "again"  # seen already; the latest all the same, where REST has told another price since
     FORGOTTEN = "forgotten"  # so old that its hole may have been given up: late or a duplicate, the ledger knows
 
 
