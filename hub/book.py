@@ -188,6 +188,11 @@ class Book:
                 and (entry.by_rest or entry.verified_at is None or now - entry.verified_at >= after_seconds)
             }
 
+    def shown_by_rest(self, product_id: str) -> bool:
+        """Tell whether a product's price is REST's for now."""
+        entry = self._entries.get(product_id)
+        return entry is not None and entry.by_rest
+
     def by_rest(self) -> int:
         """Return how many prices are REST's for now."""
         return sum(entry.by_rest for entry in self._entries.values())

@@ -38,7 +38,12 @@ class Flow:
         """Take in what a socket brought (see ``Callbacks.event``)."""
         hub = self._hub
         if type(event) is Ticker:
-            self._on_ticker(event, Source.WS, connection_id, wall, monotonic, now)
+            if not event.history:
+                self._on_ticker(event, Source.WS, connection_id, wall, monotonic, now)
+            elif hub.book.last_id(event.product_id) >= 0:  # else it is of before our time
+                # REST's price may be younger than it: as the latest it would take the price back in time
+                source = Source.BACKFILL if hub.book.shown_by_rest(event.product_id) else Source.WS
+                self._on_ticker(event, source, connection_id, wall, monotonic, now)
         elif type(event) is Heartbeat:
             last_id = hub.book.beat(event, monotonic)
             if last_id is not None:  # at once: later ids may be missing soon

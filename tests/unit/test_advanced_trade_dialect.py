@@ -99,21 +99,22 @@ def test_a_trade_knows_nothing_of_the_market_around_it() -> None:
     )
 
 
-def test_trades_come_out_oldest_first_but_those_of_a_snapshot_newest_first_whatever_the_events() -> None:
+def test_trades_come_out_oldest_first_whatever_the_events_and_a_snapshot_s_older_ones_say_so() -> None:
     def trade(trade_id: str, product_id: str = "BTC-USD") -> dict[str, Any]:
         return {**TRADE, "trade_id": trade_id, "product_id": product_id}
 
     frame = envelope(
         "market_trades",
         {"type": "snapshot", "trades": [trade("103"), trade("9", "ETH-USD"), trade("102")]},
-        {"type": "update", "trades": [trade("105"), trade("10", "ETH-USD")]},
+        {"type": "update", "trades": [trade("101"), trade("10", "ETH-USD")]},
         {"type": "update", "trades": [trade("104")]},
         {"type": "update", "trades": []},
     )
     events = after_envelope(frame)
-    # what is behind a snapshot's newest is history: as the latest it would take the price back in time
-    assert [event.trade_id for event in events if event.product_id == "BTC-USD"] == [103, 102, 104, 105]
-    assert [event.trade_id for event in events if event.product_id == "ETH-USD"] == [9, 10]
+    found = [(event.trade_id, event.history) for event in events if event.product_id == "BTC-USD"]
+    assert found == [(101, False), (102, True), (103, False), (104, False)]
+    found = [(event.trade_id, event.history) for event in events if event.product_id == "ETH-USD"]
+    assert found == [(9, False), (10, False)]
 
 
 @pytest.mark.parametrize(("text", "trade_id"), [("0", 0), ("000000012", 12), (str(2**53 - 1), 2**53 - 1), (12, 12)])

@@ -10,7 +10,7 @@ import pytest
 from hub.book import Book
 from hub.feed import fallback as module
 from hub.feed.dialects.exchange_rest import parse_stats, parse_ticker
-from hub.feed.fallback import AFTER_SECONDS, CHECK_SECONDS, POLL_SECONDS, TICKERS_A_POLL, Fallback
+from hub.feed.fallback import AFTER_SECONDS, CHECK_SECONDS, MORE_SECONDS, POLL_SECONDS, TICKERS_A_POLL, Fallback
 from hub.feed.rest import RestError
 from hub.model import FrameRefused, Heartbeat, Order, Source, Ticker, Trust
 
@@ -257,7 +257,7 @@ def test_rest_is_left_alone_while_sockets_prove_everything() -> None:
 def test_one_request_tells_all_prices() -> None:
     rest = Rest({"A-USD": day_of(), "B-USD": day_of(), "C-USD": day_of()})
     fallback, prices, _ = make(rest, {"B-USD": 900.0, "A-USD": 900.0, "Z-USD": 900.0})
-    assert fallback.step() == POLL_SECONDS
+    assert fallback.step() == CHECK_SECONDS
     assert rest.asked == ["/products/stats"]
     assert prices == [("B-USD", 1000.0), ("A-USD", 1000.0)]
 
@@ -278,8 +278,25 @@ def test_who_has_no_price_yet_is_given_time(clock: Clock) -> None:
     fallback, prices, _ = make(rest, {"A-USD": None})
     assert fallback.step() == CHECK_SECONDS
     clock.now += AFTER_SECONDS
-    assert fallback.step() == POLL_SECONDS
+    assert fallback.step() == CHECK_SECONDS
     assert prices == [("A-USD", 1000.0 + AFTER_SECONDS)]
+
+
+def test_it_is_asked_every_two_seconds_but_sooner_for_products_that_were_proved_till_now(clock: Clock) -> None:
+    rest = Rest()
+    unproved: dict[str, float | None] = {"A-USD": 900.0}
+    fallback, _, _ = make(rest, unproved)
+    asked = []
+    for step in range(25):
+        clock.now = 1000.0 + step * CHECK_SECONDS
+        if step == 12:
+            unproved["B-USD"] = 1000.0
+        if step == 22:
+            unproved.clear()
+        fallback.step()
+        asked.append(len(rest.asked))
+    at = [step * CHECK_SECONDS for step in range(25) if asked[step] > (asked[step - 1] if step else 0)]
+    assert at == [0.0, POLL_SECONDS, POLL_SECONDS + MORE_SECONDS, 2 * POLL_SECONDS + MORE_SECONDS]
 
 
 @pytest.mark.usefixtures("clock")
@@ -288,4 +305,5 @@ def test_failures_are_counted_and_asked_again_later_and_later() -> None:
     fallback, _, _ = make(rest, {"A-USD": 900.0})
     assert [fallback.step() for _ in range(5)] == [2.0, 4.0, 8.0, 15.0, 15.0]
     assert (fallback.failures_total, fallback.polls_total) == (5, 0)
-    assert fallback.step() == POLL_SECONDS
+    assert fallback.step() == CHECK_SECONDS
+    assert fallback.polls_total == 1

@@ -112,6 +112,25 @@ def test_a_fetched_trade_that_a_socket_sends_again_after_rest_does_not_leave_twi
     assert (bench.ids("ticker_update"), bench.ids("trade_backfill")) == ([7, 0, 0], [8])
 
 
+def snapshot(bench: Bench, *trade_ids: int, at: float) -> None:
+    for trade_id in trade_ids:
+        ticker = Ticker("BTC-USD", f"{trade_id}.5", trade_id, TIME, history=trade_id != trade_ids[-1])
+        bench.hub.flow.on_event("conn_000", ticker, 1_000.0, at, at)
+
+
+def test_a_snapshot_s_history_is_live_where_it_follows_on_and_late_behind_a_price_of_rest(bench: Bench) -> None:
+    snapshot(bench, 5, 6, 7, at=100.0)  # of before our time, but for the last
+    snapshot(bench, 7, 8, 9, at=101.0)
+    assert (bench.ids("ticker_update"), bench.ids("trade_backfill")) == ([7, 8, 9], [])
+    bench.hub.flow.on_rest_price(rest_price("11.5"), 105.0)
+    snapshot(bench, 9, 10, 11, 12, at=106.0)
+    told = [body["price"] for name, body in bench.sent if name == "ticker_update"]
+    assert told == [7.5, 8.5, 9.5, 11.5, 12.5]  # never back
+    assert bench.ids("trade_backfill") == [10, 11]
+    assert bench.open_ids() == []
+    assert bench.hub.book.by_rest() == 0
+
+
 def test_a_price_of_rest_leaves_with_the_trust_that_it_gives(bench: Bench) -> None:
     bench.tick(7)
     bench.hub.watch.tell(bench.hub.book.review(110.0, 0.0))

@@ -120,13 +120,16 @@ def parse_trades(rows: Sequence[dict[str, Any]]) -> list[Ticker]:
 
 
 def _trades(events: Sequence[dict[str, Any]]) -> list[Ticker]:
-    """Return the trades of a frame: a snapshot's newest first, for what is behind it is history; others in order."""
+    """Return the trades of a frame, the oldest first; of a snapshot all but each product's newest are history."""
     snapshots: list[dict[str, Any]] = []
     updates: list[dict[str, Any]] = []
     for event in events:
         rows = snapshots if event.get("type") == "snapshot" else updates
         rows.extend(_checked_rows(event.get("trades"), "trades"))
-    return [*reversed(parse_trades(snapshots)), *parse_trades(updates)]
+    trades = parse_trades(snapshots)
+    newest = {trade.product_id: trade.trade_id for trade in trades}
+    old = [trade if trade.trade_id == newest[trade.product_id] else trade._replace(history=True) for trade in trades]
+    return sorted([*old, *parse_trades(updates)], key=lambda trade: trade.trade_id)
 
 
 def _request(kind: str, channel: str, product_ids: Sequence[str] = ()) -> bytes:
