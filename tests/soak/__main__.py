@@ -1,4 +1,4 @@
-"""Play the long runs, print what came of them, write docs/soak.md:  make soak  (about 45 minutes)."""
+"""Play the long runs, print what came of them, write docs/soak.md:  make soak  (about 55 minutes)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 from tests.conftest import ROOT
 from tests.soak.crowds import RUNS as CROWDS
+from tests.soak.outages import RUNS as OUTAGES
 from tests.soak.rotations import RUNS as ROTATIONS
 from tests.soak.runs import RUNS, Report, all_connections_killed, half_of_them_quiet, the_hub_stands_still
 
-ALONE = (*CROWDS, *ROTATIONS)
+ALONE = (*CROWDS, *ROTATIONS, *OUTAGES)
 TEXT = """# Long runs
 
 Written by `make soak` on {date}. A hub with 326 simulated products on 22 connections. In the first three runs all
