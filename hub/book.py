@@ -31,6 +31,7 @@ from hub.trust import BEHIND_SECONDS, Verdict
 TICKING_SECONDS = 120.0  # a product is active while its last tick is this young
 MAX_STEP = 20_000  # trade ids that one heartbeat alone may be ahead
 AGREEING_BEATS = 2
+REST_LAG_SECONDS = 3.0  # an answer of REST may be that old: of what a heartbeat named since it proves nothing
 LATE_SECONDS = 0.5  # from arrival to reading: the hub stood still, or is slower than its feed
 
 
@@ -81,11 +82,12 @@ class Book:
 
     def apply(
         self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float,
-        now: float | None = None,
+        now: float | None = None, beside: bool = False,
     ) -> Taken | None:  # fmt: skip
         """Take a ticker in, that arrived at ``monotonic``; return where it stands and how it came.
 
-        Its trust is judged at ``now``, which is later where it waited to be read.
+        Its trust is judged at ``now``, which is later where it waited to be read. ``beside``: it came by another path
+        than the primary one, which owes it all the same.
 
         None for one that is not believed: its product is not watched, or its trade id is absurdly far ahead. Only a
         new one changes the book; the quote of a late one is returned for those who want history.
@@ -107,9 +109,10 @@ class Book:
             first = last_id < 0
             order, jumped = entry.continuity.observe(trade_id)
             change, refuted = None, False
-            if by_socket and trade_id > entry.delivered_id:
+            if by_socket and not beside and trade_id > entry.delivered_id:
                 entry.delivered_id, entry.delivered_at, entry.undelivered_since = trade_id, monotonic, None
-            if by_socket and trade_id == last_id and entry.by_rest:
+            shown = entry.quote.source if entry.quote is not None else source
+            if by_socket and trade_id == last_id and (entry.by_rest or shown is Source.REST):
                 order = entry.end_rest(quote)
             elif order is Order.NEW:
                 if not (fetched and entry.by_rest):  # what REST said is younger than what is made up for
@@ -119,7 +122,9 @@ class Book:
                 if trade_id >= entry.named_id:
                     entry.ahead_since, entry.ahead_beats = None, 0
                 if not fetched and trade_id >= entry.named_id:
-                    entry.verified_at, entry.doubted = monotonic, False
+                    # when REST was asked may be before a socket's last proof
+                    least = (entry.verified_at or 0.0) if source is Source.REST else 0.0
+                    entry.verified_at, entry.doubted = max(least, monotonic), False
                 elif trade_id >= entry.named_id:  # what proves it is the heartbeat that named it
                     entry.verified_at = max(entry.verified_at or 0.0, entry.beat_at)
                 now = monotonic if now is None else now
@@ -152,19 +157,22 @@ class Book:
             same = old is not None and Decimal(old.ticker.price) == Decimal(ticker.price)
             if old is not None:
                 kept = old.ticker
-                ticker = ticker._replace(best_bid=kept.best_bid, best_ask=kept.best_ask)
+                # its trade is younger than that, by how much is not known: time must not go back with the next one
+                ticker = ticker._replace(best_bid=kept.best_bid, best_ask=kept.best_ask, time=kept.time)
                 if same:
                     ticker = ticker._replace(
-                        price=kept.price, trade_id=kept.trade_id, time=kept.time, sequence=kept.sequence,
-                        last_size=kept.last_size,
-                    )  # fmt: skip
-            if not same:
+                        price=kept.price, trade_id=kept.trade_id, sequence=kept.sequence, last_size=kept.last_size
+                    )
+            else:
                 ticker = ticker._replace(time=iso_time(wall))
             received = (old.received_at, old.received_monotonic) if old is not None and same else (wall, asked_at)
+            if old is not None and old.source is not Source.REST:
+                entry.before_rest = old
             entry.quote = Quote(ticker, *received, None, Source.REST, ticker_body(ticker, Source.REST))
             entry.by_rest = True
             entry.verified_at, entry.doubted = asked_at, False
-            entry.ahead_since, entry.ahead_beats = None, 0
+            if asked_at - entry.beat_at >= REST_LAG_SECONDS:
+                entry.ahead_since, entry.ahead_beats = None, 0
             return None if same else entry.quote
 
     def unproved(self, now: float, after_seconds: float) -> dict[str, float | None]:
@@ -179,6 +187,11 @@ class Book:
                 if entry.catalogue is None
                 and (entry.by_rest or entry.verified_at is None or now - entry.verified_at >= after_seconds)
             }
+
+    def shown_by_rest(self, product_id: str) -> bool:
+        """Tell whether a product's price is REST's for now."""
+        entry = self._entries.get(product_id)
+        return entry is not None and entry.by_rest
 
     def by_rest(self) -> int:
         """Return how many prices are REST's for now."""
@@ -213,6 +226,8 @@ class Book:
                 delisted = entry.catalogue is not None and entry.catalogue[0] is Trust.DELISTED
                 if not delisted and (named == ours or monotonic - entry.quote_at <= BEHIND_SECONDS):
                     entry.verified_at, entry.doubted = monotonic, False
+                    if entry.by_rest and named == ours:
+                        entry.end_rest_by_beat()
             given_up = entry.deny(named < ours and monotonic - entry.quote_at > BEHIND_SECONDS, monotonic)
             if named > max(0, entry.delivered_id):
                 if entry.undelivered_since is None:

@@ -21,10 +21,9 @@ class Entry:
     """All that is known of one product. Not thread-safe: the book's lock is held."""
 
     __slots__ = (
-        "absurd_id", "ahead_beats", "ahead_since", "beat", "beat_at", "by_rest", "catalogue", "continuity",
-        "delivered_at", "delivered_id", "denied_since", "doubted", "history", "lower_beats", "market", "market_at",
-        "named_id", "quote",
-        "quote_at", "reason", "trust", "undelivered_since", "verified_at",
+        "absurd_id", "ahead_beats", "ahead_since", "beat", "beat_at", "before_rest", "by_rest", "catalogue",
+        "continuity", "delivered_at", "delivered_id", "denied_since", "doubted", "history", "lower_beats", "market",
+        "market_at", "named_id", "quote", "quote_at", "reason", "trust", "undelivered_since", "verified_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,6 +46,7 @@ class Entry:
         self.delivered_at = 0.0
         self.undelivered_since: float | None = None
         self.by_rest = False  # whether the latest proof is REST's
+        self.before_rest: Quote | None = None  # the latest that came by another way
         self.catalogue: Verdict | None = None  # what the exchange's product list says against it
         self.trust = Trust.STARTING
         self.reason = "no price yet"
@@ -90,7 +90,18 @@ class Entry:
         """Go back to the last trade that came through a socket, which it has sent again: REST's price is no later."""
         changed = self.quote is None or Decimal(self.quote.ticker.price) != Decimal(quote.ticker.price)
         self.quote, self.by_rest = quote, False
-        return Order.NEW if changed else Order.DUPLICATE
+        return Order.AGAIN if changed else Order.DUPLICATE
+
+    def end_rest_by_beat(self) -> None:
+        """Take note that a heartbeat names our last trade; not where REST has told another price than that trade's."""
+        quote, before, last_id = self.quote, self.before_rest, self.continuity.last_id
+        if quote is None or last_id < 0:
+            return
+        known = before is not None and before.ticker.trade_id == last_id
+        if known and before is not None and Decimal(before.ticker.price) == Decimal(quote.ticker.price):
+            self.quote, self.by_rest = before, False
+        elif quote.ticker.trade_id == last_id:
+            self.by_rest = False
 
     # -- trust ----------------------------------------------------------------------------------------
 

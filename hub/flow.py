@@ -10,8 +10,8 @@ import orjson
 from hub.detect.volume import VolumeAlert, VolumeDetector
 from hub.fanout.latency import Stage
 from hub.feed.intake import Callbacks
-from hub.model import Event, Heartbeat, Market, Order, Quote, Source, Taken, Ticker
-from hub.payload import tick_payload, unix_seconds
+from hub.model import Event, Heartbeat, Market, Order, Quote, Source, Taken, Ticker, Trust
+from hub.payload import tick_payload, ticker_body, unix_seconds
 
 if TYPE_CHECKING:
     from hub.hub import PriceHub
@@ -38,7 +38,12 @@ class Flow:
         """Take in what a socket brought (see ``Callbacks.event``)."""
         hub = self._hub
         if type(event) is Ticker:
-            self._on_ticker(event, Source.WS, connection_id, wall, monotonic, now)
+            if not event.history:
+                self._on_ticker(event, Source.WS, connection_id, wall, monotonic, now)
+            elif hub.book.last_id(event.product_id) >= 0:  # else it is of before our time
+                # REST's price may be younger than it: as the latest it would take the price back in time
+                source = Source.BACKFILL if hub.book.shown_by_rest(event.product_id) else Source.WS
+                self._on_ticker(event, source, connection_id, wall, monotonic, now)
         elif type(event) is Heartbeat:
             last_id = hub.book.beat(event, monotonic)
             if last_id is not None:  # at once: later ids may be missing soon
@@ -54,7 +59,8 @@ class Flow:
             self.simulated = True
         elif hub.settings.simulate or (source is not Source.WS and hub.rest.simulated):
             ticker = ticker._replace(simulated=True)
-        taken = hub.book.apply(ticker, source, connection_id, wall, monotonic, now)
+        beside = connection_id is not None and not connection_id.startswith(hub.pool.path.prefix)
+        taken = hub.book.apply(ticker, source, connection_id, wall, monotonic, now, beside)
         if taken is None:
             hub.counters["unexpected"] += 1
             return
@@ -72,7 +78,12 @@ class Flow:
             if source is Source.WS:
                 hub.watch.arrived(product_id)
             return
-        if order is Order.NEW and source is Source.REST:
+        if order is Order.AGAIN:  # the id has left before, with its trade
+            body = ticker_body(taken.quote.ticker._replace(trade_id=0), source)
+            payload = tick_payload(body, taken.trust)
+            hub.publish("ticker_update", payload, product_id)
+            hub.priority.tick(product_id, payload)
+        elif order is Order.NEW and source is Source.REST:
             hub.publish("ticker_update", payload, product_id)
             hub.priority.tick(product_id, payload)
         elif order is Order.NEW and source is Source.WS:
@@ -114,7 +125,8 @@ class Flow:
         quote = hub.book.take_rest(ticker, asked_at, time.time())
         if quote is None:
             return False
-        payload = tick_payload(quote.body, hub.book.trust(ticker.product_id))
+        standing = hub.book.standing(ticker.product_id, asked_at)
+        payload = tick_payload(quote.body, standing.trust if standing is not None else Trust.STARTING)
         hub.counters["rest_prices"] += 1
         hub.publish("ticker_update", payload, ticker.product_id)
         hub.priority.tick(ticker.product_id, payload)
@@ -132,16 +144,20 @@ class Flow:
         """Note that a connection of the second path is gone: of what the first one delivers nothing is in doubt."""
         hub = self._hub
         hub.counters[f"lost_{cause}"] += 1
-        alone = tuple(item for item in product_ids if (slot := hub.pool.slot_of(item)) is None or not slot.is_open)
-        if alone:
+        if alone := self._without_primary(product_ids):
             hub.watch.lost(connection_id, alone, cause)
+
+    def _without_primary(self, product_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of these products for which the primary path has no socket."""
+        pool = self._hub.pool
+        return tuple(item for item in product_ids if (slot := pool.slot_of(item)) is None or not slot.is_open)
 
     def on_skipped(self, connection_id: str, product_ids: tuple[str, ...]) -> None:
         """Note that a socket lost frames, of whatever product: where no other path proves them, all are in doubt."""
         hub = self._hub
         hub.counters["skipped_frames"] += 1
-        if connection_id.startswith(hub.pool.path.prefix):
-            hub.book.doubt(product_ids)
+        primary = connection_id.startswith(hub.pool.path.prefix)
+        hub.book.doubt(product_ids if primary else self._without_primary(product_ids))
 
     def on_delivering(self, connection_id: str) -> None:
         hub = self._hub

@@ -70,6 +70,7 @@ class Order(StrEnum):
     NEW = "new"  # ahead of everything seen: the latest price
     LATE = "late"  # fills a hole behind the latest: leaves as a backfill, never overwrites
     DUPLICATE = "duplicate"  # seen already: leaves nowhere
+    AGAIN = "again"  # seen already; the latest all the same, where REST has told another price since
     FORGOTTEN = "forgotten"  # so old that its hole may have been given up: late or a duplicate, the ledger knows
 
 
@@ -103,7 +104,8 @@ class Ticker(NamedTuple):
     """One trade and the market around it, as the exchange told it; every price and size is the exchange's own text.
 
     A field that the exchange did not send is ``"0"`` (``sequence``: 0). ``time`` is the trade's RFC 3339 text.
-    ``simulated`` travels with the data: a frame of the simulator carries the mark.
+    ``simulated`` travels with the data: a frame of the simulator carries the mark. ``history``: a snapshot brought it
+    together with a later one of its product.
     """
 
     product_id: str
@@ -119,6 +121,7 @@ class Ticker(NamedTuple):
     low_24h: str = "0"
     volume_24h: str = "0"
     simulated: bool = False
+    history: bool = False
 
 
 class Heartbeat(NamedTuple):

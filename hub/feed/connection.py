@@ -82,6 +82,7 @@ class Connection:
         self._status = ConnectionStatus.DISCONNECTED
         self._attempt_at: float | None = None
         self._opened_at: float | None = None
+        self._turn_at = 0.0  # when the last message might leave; infinite while one waits for that, and nobody reads
         self._next_attempt_at: float | None = None
         self._not_before = 0.0  # what the exchange asked for, or a cause that does not mend itself
         self._interrupted: str | None = None
@@ -220,9 +221,10 @@ class Connection:
 
         ``resumed_at`` is when the hub last came back from a pause of its own.
         """
-        generation = self._generation
+        generation, opened_at = self._generation, self._opened_at
         cause = watchdog.verdict(
-            now, self._limits, attempt_at=self._attempt_at, opened_at=self._opened_at,
+            now, self._limits, attempt_at=self._attempt_at,
+            opened_at=None if opened_at is None else max(opened_at, self._turn_at),
             last_frame_at=self._intake.last_frame_at, resumed_at=resumed_at, may_be_silent=may_be_silent,
         )  # fmt: skip
         if cause is not None:
@@ -288,6 +290,7 @@ class Connection:
                 self._transport.close()
             was_open = self._opened_at is not None
             self._transport = self._attempt_at = self._opened_at = None
+            self._turn_at = 0.0
             if generation == self._generation:
                 self._generation += 1
         if self._stop.is_set():
@@ -365,10 +368,13 @@ class Connection:
         if request is not None:
             dialect = self._dialect
             frames = (dialect.subscribe if request.subscribe else dialect.unsubscribe)(request.product_ids)
-            self._subscriber.sent(len(frames))
             for frame in frames:
-                if self._may_send(self._stop):
+                self._turn_at = float("inf")
+                allowed = self._may_send(self._stop)
+                self._turn_at = time.monotonic()
+                if allowed:
                     transport.send(frame)
+            self._subscriber.sent(len(frames), max(now, self._turn_at))
 
     def _take_control(self, event: Event, now: float) -> None:
         """Take what the exchange says of the connection itself."""

@@ -1,7 +1,8 @@
 """Prices by REST while no socket delivers them: marked as such, within the request budget, and over by itself.
 
-Each ``POLL_SECONDS`` one request for the last price of every product (``/products/stats``), then some for tickers of
-those that moved, the busiest first: they have trade id, bid and ask. What sockets prove is never touched.
+Each ``POLL_SECONDS`` (``MORE_SECONDS`` after the last, where other products need it by now) one request for the last
+price of every product (``/products/stats``), then some for tickers of those that moved, the busiest first: they have
+trade id, bid and ask. What sockets prove is never touched.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ CHECK_SECONDS = 0.25
 # an older price than ours
 AFTER_SECONDS = 3.0
 POLL_SECONDS = 2.0
+MORE_SECONDS = 1.0  # sockets that are lost together leave their products unproved one after the other, within a second
 TICKERS_A_POLL = 6  # of some 16 requests: repairs need the rest
 MAX_WAIT_SECONDS = 15.0  # between two tries while REST is down
 log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class Fallback:
         self._trade = trade
         self._without: dict[str, float] = {}  # product without any proof → since when
         self._failures = 0
+        self._polled_at = float("-inf")
+        self._served: frozenset[str] = frozenset()  # products that were asked for at that time
         self.polls_total = self.failures_total = self.tickers_total = 0
         self.worker = Worker("fallback", self.step)
 
@@ -54,14 +58,19 @@ class Fallback:
         if not (wanted := self._wanted(began)):
             self._failures = 0
             return CHECK_SECONDS
+        pace = POLL_SECONDS if self._served.issuperset(wanted) else MORE_SECONDS
+        if not self._failures and (early := self._polled_at + pace - began) > 0:
+            return min(early, CHECK_SECONDS)
+        self._polled_at, self._served = began, frozenset(wanted)
         try:
-            self._poll(wanted, began + POLL_SECONDS)
+            self._poll(wanted, began + MORE_SECONDS)
             self._failures = 0
+            return CHECK_SECONDS
         except (RestError, FrameRefused) as error:
             self._failures += 1
             self.failures_total += 1
             _warn.warning("fallback", "no prices by REST for %d products: %s", len(wanted), error)
-        wait = min(MAX_WAIT_SECONDS, POLL_SECONDS * 2.0 ** max(0, self._failures - 1))
+        wait = min(MAX_WAIT_SECONDS, POLL_SECONDS * 2.0 ** (self._failures - 1))
         return max(0.0, began + wait - time.monotonic())
 
     def _wanted(self, now: float) -> list[str]:

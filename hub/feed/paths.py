@@ -76,6 +76,8 @@ class Paths:
         """Close every connection, within that time altogether. Idempotent."""
         give_up_at = time.monotonic() + timeout_seconds
         for pool in self._pools.values():
+            pool.begin_stop()  # all at once: the threads of one path may be slow to end
+        for pool in self._pools.values():
             pool.stop(max(0.05, give_up_at - time.monotonic()))
         for keeper in self._aliases:
             keeper.stop(max(0.05, give_up_at - time.monotonic()))

@@ -74,6 +74,7 @@ class ConnectionPool:
         )
         self._probed_at = 0.0
         self._was_up = False
+        self._hurried_at = float("-inf")
         # one context for all: it holds the trusted roots, which cost time and memory to load
         self._tls = ssl.create_default_context() if self.path.url.startswith("wss:") else None
         self._slots: list[Connection] = []
@@ -227,15 +228,21 @@ class ConnectionPool:
         since = slot.without_heartbeats_since()
         return 0.0 if since is None or self._may_be_silent(slot) else now - max(since, self._resumed_at)
 
+    def begin_stop(self) -> None:
+        """Tell every connection to close, and wait for none. Idempotent."""
+        self._stop.set()
+        for connection in (*self._slots, *self.transfers.beside()):
+            connection.stop()
+
     def stop(self, timeout_seconds: float = 2.0) -> None:
         """Close every connection and wait for the threads, no longer than that altogether. Idempotent."""
+        end = time.monotonic() + timeout_seconds
         self._stop.set()
         self.worker.stop(timeout_seconds)
         with self._change:
             connections = [*self._slots, *self.transfers.beside()]
         for connection in connections:
             connection.stop()
-        end = time.monotonic() + timeout_seconds
         left = [item.id for item in connections if not item.join(max(0.0, end - time.monotonic()))]
         if left:
             log.error("threads that did not end: %s", ",".join(left))
@@ -294,16 +301,23 @@ class ConnectionPool:
         return WATCH_INTERVAL_SECONDS
 
     def _probe(self, now: float) -> None:
-        """While every socket is gone, try one more often than its backoff says; when one is back, all the others."""
+        """While every socket is gone, try one more often than its backoff says; when one is back, all the others.
+
+        Those not again and again: an endpoint that takes everybody for a moment only has the backoff.
+        """
         waiting = [slot for slot in self._slots if not slot.is_open]
         if len(waiting) < len(self._slots):
-            if not self._was_up:
-                for slot in waiting:
+            late = [] if self._was_up else [slot for slot in waiting if slot.attempt_in_seconds(now)]
+            if late and now - self._hurried_at > self._settings.backoff_reset_seconds:
+                self._hurried_at = now
+                for slot in late:
                     slot.hurry(now)
             self._was_up = True
-        elif waiting and now - self._probed_at > PROBE_SECONDS:
-            self._probed_at, self._was_up = now, False
-            waiting[self._rng.randrange(len(waiting))].hurry(now)
+        elif waiting:
+            self._was_up = False
+            if now - self._probed_at > PROBE_SECONDS:
+                self._probed_at = now
+                waiting[self._rng.randrange(len(waiting))].hurry(now)
 
     def _note(self, ended: tuple[str | None, bool] | None, now: float) -> None:
         """Take in how a transfer ended."""

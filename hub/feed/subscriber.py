@@ -84,7 +84,8 @@ class Subscriber:
             if now - since < ANSWER_SECONDS:
                 return None
             self._waiting = None
-            self._ask_again(request.product_ids, now, "never acknowledged")
+            held = self.given if request.subscribe else frozenset()  # one answer of several may have been lost
+            self._ask_again((item for item in request.product_ids if item not in held), now, "never acknowledged")
         if not self._queue:
             self._plan(now)
         if not self._queue:
@@ -96,9 +97,11 @@ class Subscriber:
         self._answers = 1
         return request
 
-    def sent(self, messages: int) -> None:
-        """Note as how many messages the last request left: each is answered."""
+    def sent(self, messages: int, now: float) -> None:
+        """Note as how many messages the last request left, and when: each is answered."""
         self._answers = messages
+        if self._waiting is not None:
+            self._waiting = self._waiting[0], now
 
     def acknowledged(self, answer: Subscriptions, now: float) -> list[str]:
         """Take an acknowledgement in: it lists all that the socket is subscribed to.

@@ -116,6 +116,8 @@ def judge_honesty(verdict: Verdict, claims: Iterable[Claim], happened_at: Mappin
         next_at = happened_at.get(claim.trade_id + 1)
         if next_at is None or claim.trust in SAYS_SO - {"stale"}:
             continue
+        if claim.source == "rest":  # it proves the price: a trade at the same one may have happened since
+            continue
         taken = claim.ended - claim.begun
         made_at = claim.wall - (taken if taken < 0.5 else 0.25)  # ``wall`` is the end; held up: answered at once then
         lead = made_at - claim.verified_seconds - next_at

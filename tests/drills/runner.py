@@ -111,7 +111,7 @@ def _play(drill: Drill, scenario: Scenario, result: Result) -> None:
     if result.healed_seconds is None:
         problems.append(f"not healed within {scenario.heal_within:g} s: {_state(drill)}")
     problems.extend(scenario.check(drill))
-    most = most_in_a_second(drill.connects())
+    most = max(map(most_in_a_second, (drill.connects(), drill.connects_beside())))
     if most > MAX_CONNECTS_A_SECOND:
         problems.append(f"{most} connects in a second")
     drill.sampler.stop()

@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,8 +143,16 @@ class Drill:
 
     def connects(self) -> list[float]:
         """Return when the endpoint was connected to since the fault began (monotonic)."""
-        times = self.proxy.accepted if self.proxy else self.sim.control("connections")["connects"]
+        times = self.proxy.accepted if self.proxy else self._connects("exchange")
         return [at for at in times if at >= self.begun_at]
+
+    def connects_beside(self) -> list[float]:
+        """Return the same for Advanced Trade's endpoint."""
+        return [at for at in self._connects("advanced_trade") if at >= self.begun_at]
+
+    def _connects(self, endpoint: str) -> list[float]:
+        times: list[float] = self.sim.control(f"connections?endpoint={endpoint}")["connects"]
+        return times
 
     # -- actions
 
@@ -199,10 +207,11 @@ def wait(condition: Callable[[], Any], seconds: float, since: float) -> float | 
         time.sleep(POLL_SECONDS)
 
 
-def _use_rest_once(drill: Drill) -> None:
-    """Have one trade fetched, so that the hub holds its connection for that before we count what it holds."""
-    drill.fault("drop", product="BTC-USD", count=1)
-    if wait(lambda: drill.counted("missing") == 0 and drill.get("/gaps?product=BTC-USD")["count"], 10.0, 0.0) is None:
+def _use_rest_once(drill: Drill, endpoints: Sequence[str]) -> None:
+    """Have a trade fetched, so that the hub holds its connection for that before we count what it holds."""
+    for endpoint in endpoints:  # of two, each makes up for what the other loses: some frames of the same seconds
+        drill.fault("drop", endpoint=endpoint, product="BTC-USD", count=1 if len(endpoints) == 1 else 4)
+    if wait(lambda: drill.counted("missing") == 0 and drill.counted("fetched"), 10.0, 0.0) is None:
         raise RuntimeError("a single missing trade was not noted and fetched before the fault")
 
 
@@ -216,6 +225,8 @@ def staged(seed: int, scenario: Scenario) -> Iterator[Drill]:
         port = int(simulator.ws_url.rsplit(":", 1)[1])
         settings = {
             "WS_URL": f"ws://{scenario.host}:{port}", "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",
+            "ADVANCED_TRADE_WS_URL": simulator.advanced_trade_ws_url,
+            "ADVANCED_TRADE_REST_URL": simulator.advanced_trade_rest_url,
             "STATE_DIR": folder, "PYTHONPATH": str(ROOT), **scenario.environment,
         }  # fmt: skip
         proxy = None
@@ -228,12 +239,16 @@ def staged(seed: int, scenario: Scenario) -> Iterator[Drill]:
         drill.proxy = proxy
         stack.callback(lambda: drill.hub.stop())  # noqa: PLW0108 - a scenario may put another hub in its place
         drill.hub.wait_until_covered(START_SECONDS)
-        _use_rest_once(drill)
+        feed = settings.get("FEED", "exchange")
+        endpoints = ("exchange", "advanced_trade") if feed == "both" else (feed,)
+        if wait(lambda: all(row["status"] == "connected" for row in drill.slots().values()), 10.0, 0.0) is None:
+            raise RuntimeError(f"not all connections came up before the fault: {drill.slots()}")
+        _use_rest_once(drill, endpoints)
         drill.collector = Collector(drill.hub.url)
         stack.callback(drill.collector.close)
         drill.resources_before = Resources.least(drill.hub.process.pid)
         stale_after = drill.health()["stale_after_ms"] / 1000
-        drill.sampler = stack.enter_context(Sampler(drill.hub.url, simulator, stale_after))
+        drill.sampler = stack.enter_context(Sampler(drill.hub.url, simulator, stale_after, endpoints=endpoints))
         drill.pulse = stack.enter_context(Pulse(drill.hub.url))
         total = drill.health()["total_products"]
         if wait(lambda: len(drill.collector.live) == total and drill.all_fine(), START_SECONDS, 0.0) is None:

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Self
 
 import requests
@@ -37,11 +38,12 @@ class _Patient(queue.Queue[Any]):
 
 
 class Collector:
-    """A client of the hub that keeps trade ids, not payloads."""
+    """A client of the hub that keeps trade ids, not payloads; a price by REST that has none is told apart."""
 
     def __init__(self, url: str) -> None:
         self.live: defaultdict[str, list[int]] = defaultdict(list)
         self.backfilled: defaultdict[str, list[int]] = defaultdict(list)
+        self.by_rest = 0  # prices that REST told, or put right, without a trade id
         self.trust_updates: list[tuple[float, dict[str, Any]]] = []
         self.moves: set[tuple[str, str]] = set()  # (event, product) of those that joined, left or were delisted
         self.connected_at: list[float] = []  # wall clock
@@ -58,7 +60,9 @@ class Collector:
         self.connected_at.append(time.time())
 
     def _take(self, event: str, data: Any = None) -> None:
-        if event == "ticker_update":
+        if event == "ticker_update" and not data["trade_id"]:
+            self.by_rest += 1
+        elif event == "ticker_update":
             self.live[data["crypto"]].append(data["trade_id"])
         elif event == "trade_backfill":
             self.backfilled[data["crypto"]].append(data["trade_id"])
@@ -115,9 +119,12 @@ class Sampler(Watcher):
     """Asks for all prices every 100 ms and holds them against the simulator's evidence."""
 
     def __init__(
-        self, url: str, simulator: SimulatorProcess, stale_after: float, every_seconds: float = SAMPLE_SECONDS
-    ) -> None:
+        self, url: str, simulator: SimulatorProcess, stale_after: float, every_seconds: float = SAMPLE_SECONDS,
+        endpoints: Sequence[str] = ("exchange",),
+    ) -> None:  # fmt: skip
+        """``endpoints``: those of the simulator that prices may come by."""
         super().__init__("sampler", every_seconds)
+        self._endpoints = endpoints
         self.verdict = Verdict()
         self.claims: defaultdict[str, list[Claim]] = defaultdict(list)
         self.alarms = 0  # claims that were neither live nor quiet
@@ -132,15 +139,14 @@ class Sampler(Watcher):
 
     def look(self, session: requests.Session) -> None:
         """Take a sample of every price, between two of the evidence."""
-        url = self._simulator.control_url + "/evidence"
-        before = session.get(url, timeout=10).json()
+        before = self._evidence(session, "proof")
         begun = time.monotonic()
         answer = session.get(self._url + "/tickers", timeout=60)
         ended, wall = time.monotonic(), time.time()
-        after = session.get(url, timeout=10).json()
+        after = self._evidence(session, "products")
         for claim in parse_claims(strict(answer.text), begun, ended, wall):
             product_id = claim.product_id
-            written, proof = after["products"].get(product_id), before["proof"].get(product_id)
+            written, proof = after.get(product_id), before.get(product_id)
             judge_stale(self.verdict, claim, self._stale_after, written, proof)
             self.trust[product_id] = claim.trust
             if claim.trust not in FINE:
@@ -149,6 +155,16 @@ class Sampler(Watcher):
             if self._kept < KEPT_CLAIMS:
                 self._kept += 1
                 self.claims[product_id].append(claim)
+
+
+    def _evidence(self, session: requests.Session, name: str) -> dict[str, float]:
+        """Return product → the latest such moment, over all endpoints."""
+        latest: dict[str, float] = {}
+        for endpoint in self._endpoints:
+            answer = session.get(f"{self._simulator.control_url}/evidence?endpoint={endpoint}", timeout=10).json()
+            for product_id, at in answer[name].items():
+                latest[product_id] = max(at, latest.get(product_id, at))
+        return latest
 
 
 class Pulse(Watcher):

@@ -99,7 +99,7 @@ def test_a_trade_knows_nothing_of_the_market_around_it() -> None:
     )
 
 
-def test_trades_come_out_oldest_first_whatever_the_events() -> None:
+def test_trades_come_out_oldest_first_whatever_the_events_and_a_snapshot_s_older_ones_say_so() -> None:
     def trade(trade_id: str, product_id: str = "BTC-USD") -> dict[str, Any]:
         return {**TRADE, "trade_id": trade_id, "product_id": product_id}
 
@@ -107,11 +107,14 @@ def test_trades_come_out_oldest_first_whatever_the_events() -> None:
         "market_trades",
         {"type": "snapshot", "trades": [trade("103"), trade("9", "ETH-USD"), trade("102")]},
         {"type": "update", "trades": [trade("101"), trade("10", "ETH-USD")]},
+        {"type": "update", "trades": [trade("104")]},
         {"type": "update", "trades": []},
     )
     events = after_envelope(frame)
-    assert [event.trade_id for event in events if event.product_id == "BTC-USD"] == [101, 102, 103]
-    assert [event.trade_id for event in events if event.product_id == "ETH-USD"] == [9, 10]
+    found = [(event.trade_id, event.history) for event in events if event.product_id == "BTC-USD"]
+    assert found == [(101, False), (102, True), (103, False), (104, False)]
+    found = [(event.trade_id, event.history) for event in events if event.product_id == "ETH-USD"]
+    assert found == [(9, False), (10, False)]
 
 
 @pytest.mark.parametrize(("text", "trade_id"), [("0", 0), ("000000012", 12), (str(2**53 - 1), 2**53 - 1), (12, 12)])

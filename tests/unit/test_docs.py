@@ -15,7 +15,7 @@ def test_the_settings_table_names_every_setting_with_its_default() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     rows = re.findall(r"^\| `([A-Z_]+)` \| ([^|]*) \|", text, re.M)
     assert [name for name, _ in rows] == SETTINGS
-    words = {"unset", "one window", "same origin only", "the exchange's", "by the host", "false"}
+    words = {"unset", "one window", "same origin only", "the exchange's", "by the host", "false", "Advanced Trade's"}
     for item, (_, shown) in zip(dataclasses.fields(Settings), rows, strict=True):
         if shown.strip() in words:
             assert not item.default or str(item.default).startswith(("wss://", "https://"))

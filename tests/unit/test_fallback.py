@@ -10,7 +10,7 @@ import pytest
 from hub.book import Book
 from hub.feed import fallback as module
 from hub.feed.dialects.exchange_rest import parse_stats, parse_ticker
-from hub.feed.fallback import AFTER_SECONDS, CHECK_SECONDS, POLL_SECONDS, TICKERS_A_POLL, Fallback
+from hub.feed.fallback import AFTER_SECONDS, CHECK_SECONDS, MORE_SECONDS, POLL_SECONDS, TICKERS_A_POLL, Fallback
 from hub.feed.rest import RestError
 from hub.model import FrameRefused, Heartbeat, Order, Source, Ticker, Trust
 
@@ -85,7 +85,7 @@ def test_a_price_that_moved_is_told_with_no_trade_id(book: Book) -> None:
     book.apply(tick(5), Source.WS, "conn_000", 100.0, 100.0)
     quote = book.take_rest(rest_price("11"), 110.0, 1110.0)
     assert quote is not None
-    assert (quote.ticker.price, quote.ticker.trade_id, quote.ticker.time) == ("11", 0, "1970-01-01T00:18:30.000000Z")
+    assert (quote.ticker.price, quote.ticker.trade_id, quote.ticker.time) == ("11", 0, TIME)  # time never goes back
     assert (quote.ticker.best_bid, quote.ticker.last_size) == ("10.4", "0")
     assert book.standing("A-USD", 111.0).trust is Trust.LIVE  # type: ignore[union-attr]
     assert book.last_ids() == {"A-USD": 5}
@@ -105,16 +105,72 @@ def test_what_a_socket_has_proved_meanwhile_is_left_alone(book: Book) -> None:
     assert book.quote("A-USD").source is Source.WS  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("price", "order"), [("10.50", Order.DUPLICATE), ("11", Order.NEW)])
+@pytest.mark.parametrize(("price", "order"), [("10.50", Order.DUPLICATE), ("11", Order.AGAIN)])
 def test_a_socket_that_is_back_takes_over_with_its_last_ticker(book: Book, price: str, order: Order) -> None:
     book.apply(tick(5), Source.WS, "conn_000", 100.0, 100.0)
     book.take_rest(rest_price(price), 110.0, 1110.0)
     taken = book.apply(tick(5), Source.WS, "conn_000", 112.0, 112.0)
     assert taken is not None
-    assert taken.order is order  # who was told of another price is told of this one
+    assert taken.order is order  # who was told of another price is told of this one, without its id
     assert book.quote("A-USD").source is Source.WS  # type: ignore[union-attr]
     assert book.by_rest() == 0
     assert book.apply(tick(5), Source.WS, "conn_000", 113.0, 113.0).order is Order.DUPLICATE  # type: ignore[union-attr]
+
+
+def test_a_heartbeat_that_names_our_last_trade_ends_what_rest_confirmed(book: Book) -> None:
+    book.apply(tick(5), Source.WS, "conn_000", 100.0, 100.0)
+    book.take_rest(rest_price("10.50"), 110.0, 1110.0)
+    book.beat(Heartbeat("A-USD", 4, 1, TIME), 110.5)  # sent before our last trade came, or wrong
+    assert book.by_rest() == 1
+    book.beat(Heartbeat("A-USD", 5, 1, TIME), 111.0)
+    assert book.by_rest() == 0
+    assert book.unproved(111.5, 3.0) == {}
+    assert book.quote("A-USD").source is Source.WS  # type: ignore[union-attr]
+
+
+def test_a_heartbeat_ends_no_other_price_than_that_of_the_trade_it_names(book: Book) -> None:
+    book.apply(tick(5), Source.WS, "conn_000", 100.0, 100.0)
+    book.take_rest(rest_price("11"), 110.0, 1110.0)
+    book.beat(Heartbeat("A-USD", 5, 1, TIME), 110.5)  # it may have been sent before REST's trade
+    assert book.by_rest() == 1
+    book.take_rest(rest_price("10.5"), 112.0, 1112.0)
+    book.beat(Heartbeat("A-USD", 5, 1, TIME), 112.5)
+    assert (book.by_rest(), book.quote("A-USD").ticker.trade_id) == (0, 5)  # type: ignore[union-attr]
+
+
+def test_the_trade_that_rest_told_stays_its_own_until_a_socket_sends_it_again(book: Book) -> None:
+    book.apply(tick(5), Source.WS, "conn_000", 100.0, 100.0)
+    book.apply(tick(6), Source.REST, None, 110.0, 110.0)
+    book.beat(Heartbeat("A-USD", 6, 1, TIME), 111.0)
+    assert (book.by_rest(), book.quote("A-USD").source) == (0, Source.REST)  # type: ignore[union-attr]
+    assert book.apply(tick(6), Source.WS, "conn_000", 112.0, 112.0).order is Order.DUPLICATE  # type: ignore[union-attr]
+    assert book.quote("A-USD").source is Source.WS  # type: ignore[union-attr]
+
+
+def test_rest_is_no_answer_to_a_heartbeat_of_the_last_seconds(book: Book) -> None:
+    book.apply(tick(5), Source.WS, "conn_000", 100.0, 100.0)
+    book.beat(Heartbeat("A-USD", 9, 1, TIME), 109.0)
+    book.take_rest(rest_price("10.5"), 110.0, 1110.0)  # may be of before trade 9
+    assert book.standing("A-USD", 110.5).trust is Trust.BEHIND  # type: ignore[union-attr]
+    book.take_rest(rest_price("10.5"), 112.5, 1112.5)
+    assert book.standing("A-USD", 113.0).trust is not Trust.BEHIND  # type: ignore[union-attr]
+
+
+def test_when_rest_was_asked_does_not_take_a_proof_back(book: Book) -> None:
+    book.apply(tick(5), Source.WS, "conn_000", 110.5, 110.5)
+    book.apply(tick(6), Source.REST, None, 110.0, 110.0)
+    assert book.standing("A-USD", 111.0).verified_ms == 500  # type: ignore[union-attr]
+
+
+def test_what_the_other_path_brings_the_primary_one_owes_all_the_same(book: Book) -> None:
+    book.apply(tick(5), Source.WS, "conn_000", 100.0, 100.0)
+    for second in range(1, 5):
+        book.beat(Heartbeat("A-USD", 5 + second, 1, TIME), 100.0 + second)
+        book.apply(tick(5 + second), Source.WS, "adv_000", 100.0 + second, 100.0 + second, beside=True)
+    (late,) = book.late(105.0, 3.0)
+    assert (late.missing, late.undelivered_since) == (None, 101.0)
+    book.apply(tick(9), Source.WS, "conn_000", 105.0, 105.0)
+    assert book.late(105.0, 3.0) == []
 
 
 def test_what_is_made_up_for_is_older_than_what_rest_said(book: Book) -> None:
@@ -201,7 +257,7 @@ def test_rest_is_left_alone_while_sockets_prove_everything() -> None:
 def test_one_request_tells_all_prices() -> None:
     rest = Rest({"A-USD": day_of(), "B-USD": day_of(), "C-USD": day_of()})
     fallback, prices, _ = make(rest, {"B-USD": 900.0, "A-USD": 900.0, "Z-USD": 900.0})
-    assert fallback.step() == POLL_SECONDS
+    assert fallback.step() == CHECK_SECONDS
     assert rest.asked == ["/products/stats"]
     assert prices == [("B-USD", 1000.0), ("A-USD", 1000.0)]
 
@@ -222,8 +278,25 @@ def test_who_has_no_price_yet_is_given_time(clock: Clock) -> None:
     fallback, prices, _ = make(rest, {"A-USD": None})
     assert fallback.step() == CHECK_SECONDS
     clock.now += AFTER_SECONDS
-    assert fallback.step() == POLL_SECONDS
+    assert fallback.step() == CHECK_SECONDS
     assert prices == [("A-USD", 1000.0 + AFTER_SECONDS)]
+
+
+def test_it_is_asked_every_two_seconds_but_sooner_for_products_that_were_proved_till_now(clock: Clock) -> None:
+    rest = Rest()
+    unproved: dict[str, float | None] = {"A-USD": 900.0}
+    fallback, _, _ = make(rest, unproved)
+    asked = []
+    for step in range(25):
+        clock.now = 1000.0 + step * CHECK_SECONDS
+        if step == 12:
+            unproved["B-USD"] = 1000.0
+        if step == 22:
+            unproved.clear()
+        fallback.step()
+        asked.append(len(rest.asked))
+    at = [step * CHECK_SECONDS for step in range(25) if asked[step] > (asked[step - 1] if step else 0)]
+    assert at == [0.0, POLL_SECONDS, POLL_SECONDS + MORE_SECONDS, 2 * POLL_SECONDS + MORE_SECONDS]
 
 
 @pytest.mark.usefixtures("clock")
@@ -232,4 +305,5 @@ def test_failures_are_counted_and_asked_again_later_and_later() -> None:
     fallback, _, _ = make(rest, {"A-USD": 900.0})
     assert [fallback.step() for _ in range(5)] == [2.0, 4.0, 8.0, 15.0, 15.0]
     assert (fallback.failures_total, fallback.polls_total) == (5, 0)
-    assert fallback.step() == POLL_SECONDS
+    assert fallback.step() == CHECK_SECONDS
+    assert fallback.polls_total == 1

@@ -84,6 +84,129 @@ def test_what_is_missed_is_noted_fetched_and_healed(bench: Bench) -> None:
     assert bench.hub.counters["late"] == 3
 
 
+def rest_price(price: str) -> Ticker:
+    return Ticker("BTC-USD", price, 0, "")
+
+
+def test_a_price_of_rest_that_was_wrong_is_put_right_and_no_id_leaves_twice(bench: Bench) -> None:
+    bench.tick(7)
+    bench.hub.flow.on_rest_price(rest_price("9.5"), 104.0)
+    bench.tick(7, at=105.0)
+    ticks = [body for name, body in bench.sent if name == "ticker_update"]
+    assert [(body["price"], body["trade_id"], body["source"]) for body in ticks] == [
+        (7.5, 7, "ws"), (9.5, 0, "rest"), (7.5, 0, "ws")
+    ]  # fmt: skip
+    assert [body["time"] for body in ticks] == [TIME] * 3
+    current = bench.hub.get_current_ticker("BTC-USD")
+    assert current is not None
+    assert (current["trade_id"], current["source"]) == (7, "ws")
+    assert bench.hub.counters == {"new": 1, "rest_prices": 1, "again": 1}
+
+
+def test_a_fetched_trade_that_a_socket_sends_again_after_rest_does_not_leave_twice(bench: Bench) -> None:
+    bench.tick(7)
+    bench.hub.flow.on_event("conn_000", Heartbeat("BTC-USD", 8, 1, TIME), 1_001.0, 101.0, 101.0)
+    bench.hub.flow.on_rest_price(rest_price("9.5"), 104.0)
+    bench.fetch(8)
+    bench.tick(8, at=105.0)
+    assert (bench.ids("ticker_update"), bench.ids("trade_backfill")) == ([7, 0, 0], [8])
+
+
+def snapshot(bench: Bench, *trade_ids: int, at: float) -> None:
+    for trade_id in trade_ids:
+        ticker = Ticker("BTC-USD", f"{trade_id}.5", trade_id, TIME, history=trade_id != trade_ids[-1])
+        bench.hub.flow.on_event("conn_000", ticker, 1_000.0, at, at)
+
+
+def test_a_snapshot_s_history_is_live_where_it_follows_on_and_late_behind_a_price_of_rest(bench: Bench) -> None:
+    snapshot(bench, 5, 6, 7, at=100.0)  # of before our time, but for the last
+    snapshot(bench, 7, 8, 9, at=101.0)
+    assert (bench.ids("ticker_update"), bench.ids("trade_backfill")) == ([7, 8, 9], [])
+    bench.hub.flow.on_rest_price(rest_price("11.5"), 105.0)
+    snapshot(bench, 9, 10, 11, 12, at=106.0)
+    told = [body["price"] for name, body in bench.sent if name == "ticker_update"]
+    assert told == [7.5, 8.5, 9.5, 11.5, 12.5]  # never back
+    assert bench.ids("trade_backfill") == [10, 11]
+    assert bench.open_ids() == []
+    assert bench.hub.book.by_rest() == 0
+
+
+def test_a_price_of_rest_leaves_with_the_trust_that_it_gives(bench: Bench) -> None:
+    bench.tick(7)
+    bench.hub.watch.tell(bench.hub.book.review(110.0, 0.0))
+    bench.hub.flow.on_rest_price(rest_price("9.5"), 110.0)
+    told = [body for name, body in bench.sent if name == "ticker_update"]
+    assert [body["trust"] for body in told] == ["live", "live"]
+
+
+def test_lost_frames_beside_a_path_without_sockets_put_its_products_in_doubt(bench: Bench) -> None:
+    bench.tick(7)
+    slot = SimpleNamespace(products=("BTC-USD",), is_open=True)
+    bench.hub.pool._slots = cast("list[Connection]", [slot])
+    bench.hub.flow.on_skipped("adv_000", ("BTC-USD",))
+    assert bench.hub.book.standing("BTC-USD", 100.1).trust is Trust.LIVE  # type: ignore[union-attr]
+    slot.is_open = False
+    bench.hub.flow.on_skipped("adv_000", ("BTC-USD",))
+    assert bench.hub.book.standing("BTC-USD", 100.1).trust is Trust.BEHIND  # type: ignore[union-attr]
+    bench.hub.pool._slots = []
+
+
+def test_a_connection_that_waits_for_its_turn_to_send_is_not_silent(bench: Bench) -> None:
+    during: list[bool] = []
+
+    def may_send(_: object) -> bool:
+        connection.watch(100.0, 0.0)
+        during.append(connection._interrupted is None)
+        return True
+
+    connection = Connection(
+        "adv_000", "ws://localhost:9", by_name("advanced_trade"), Limits(3.0, 10.0),
+        Backoff(1.0, 60.0, 30.0, Random(1)), bench.hub.pool._callbacks, lambda _: True, None, None, may_send,
+    )  # fmt: skip
+    connection.want(("BTC-USD",))
+    connection._attempt_at = connection._opened_at = 2.0
+    connection._subscribe(cast("Transport", SimpleNamespace(send=lambda _: None)), 2.0)
+    assert during == [True] * 3
+    connection.watch(time.monotonic() + 2.9, 0.0)
+    assert connection._interrupted is None
+    connection.watch(time.monotonic() + 3.1, 0.0)
+    assert connection._interrupted == "silent"
+
+
+class Slot:
+    """A slot that may be open, in backoff, or between the two."""
+
+    def __init__(self) -> None:
+        self.is_open, self.wait, self.hurried = False, 30.0, 0
+
+    def attempt_in_seconds(self, _: float) -> float:
+        return self.wait
+
+    def hurry(self, _: float) -> None:
+        self.hurried += 1
+
+
+def test_while_no_socket_is_open_one_is_tried_and_when_it_is_back_all_but_not_again_and_again(bench: Bench) -> None:
+    pool, slots = bench.hub.pool, [Slot() for _ in range(3)]
+    pool._slots = cast("list[Connection]", slots)
+    for now in (100.0, 102.0, 104.1):
+        pool._probe(now)
+    assert sum(slot.hurried for slot in slots) == 2  # every 4 s
+    slots[0].is_open = True
+    before = [slot.hurried for slot in slots]
+    pool._probe(105.0)
+    pool._probe(105.1)
+    assert [slot.hurried - count for slot, count in zip(slots, before, strict=True)] == [0, 1, 1]
+    for lost_at in (107.0, 110.0, 113.0):  # an endpoint that hangs up after 2 s
+        slots[0].is_open = False
+        pool._probe(lost_at)
+        slots[0].is_open = True
+        before = [slot.hurried for slot in slots]
+        pool._probe(lost_at + 1.0)
+        assert [slot.hurried for slot in slots] == before
+    pool._slots = []
+
+
 def test_a_late_tick_alone_heals_too(bench: Bench) -> None:
     bench.tick(7, 9, 8)
     assert [body["healed"] for body in bench.hub.ledger.query()] == ["late"]

@@ -400,3 +400,25 @@ def test_what_was_set_aside_and_is_not_wanted_any_more_is_asked_for_at_once_when
     exchange.bad.clear()
     subscriber.want(["A-USD", "B-USD"])
     assert subscriber.next_request(1.0) == Request(True, ("B-USD",))
+
+
+# -- an answer of several messages ---------------------------------------------------------------------
+
+
+def test_a_request_of_several_messages_of_which_one_answer_is_lost_is_not_asked_again() -> None:
+    subscriber = opened("A-USD", "B-USD")
+    assert subscriber.next_request(0.0) == Request(True, ("A-USD", "B-USD"))
+    subscriber.sent(3, 1.0)
+    assert subscriber.acknowledged(ack(), 1.1) == []
+    assert subscriber.acknowledged(ack("A-USD", "B-USD"), 1.2) == []
+    assert subscriber.next_request(1.0 + ANSWER_SECONDS - 0.1) is None  # it waits since it was sent
+    assert subscriber.next_request(1.0 + ANSWER_SECONDS) is None
+    assert subscriber.next_request(100.0) is None
+
+
+def test_of_such_a_request_only_what_is_not_held_is_asked_again() -> None:
+    subscriber = opened("A-USD", "B-USD")
+    subscriber.next_request(0.0)
+    subscriber.sent(3, 0.0)
+    subscriber.acknowledged(ack("A-USD"), 1.0)
+    assert subscriber.next_request(ANSWER_SECONDS) == Request(True, ("B-USD",))

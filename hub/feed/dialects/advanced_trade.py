@@ -83,7 +83,7 @@ class AdvancedTradeDialect:
             return (_without_channel(message),)
         envelope = Envelope(fields.integer(message, "sequence_num", "bad_sequence"), fields.time(message, "timestamp"))
         if channel == "market_trades":
-            return (envelope, *parse_trades(_rows(message, "trades")))
+            return (envelope, *_trades(_events(message)))
         if channel == "ticker":
             return (envelope, *(_market(row, envelope.time) for row in _rows(message, "tickers")))
         if channel == HEARTBEATS:
@@ -117,6 +117,19 @@ def parse_trades(rows: Sequence[dict[str, Any]]) -> list[Ticker]:
     Of the market around a trade nothing is known: those fields are ``"0"``. Raises ``FrameRefused``.
     """
     return sorted((_trade(row) for row in rows), key=lambda trade: trade.trade_id)
+
+
+def _trades(events: Sequence[dict[str, Any]]) -> list[Ticker]:
+    """Return the trades of a frame, the oldest first; of a snapshot all but each product's newest are history."""
+    snapshots: list[dict[str, Any]] = []
+    updates: list[dict[str, Any]] = []
+    for event in events:
+        rows = snapshots if event.get("type") == "snapshot" else updates
+        rows.extend(_checked_rows(event.get("trades"), "trades"))
+    trades = parse_trades(snapshots)
+    newest = {trade.product_id: trade.trade_id for trade in trades}
+    old = [trade if trade.trade_id == newest[trade.product_id] else trade._replace(history=True) for trade in trades]
+    return sorted([*old, *parse_trades(updates)], key=lambda trade: trade.trade_id)
 
 
 def _request(kind: str, channel: str, product_ids: Sequence[str] = ()) -> bytes:
