@@ -170,6 +170,8 @@ class Book:
                 entry.before_rest = old
             entry.quote = Quote(ticker, *received, None, Source.REST, ticker_body(ticker, Source.REST))
             entry.by_rest = True
+            if not same and entry.undelivered_since is None:  # where no heartbeat names trades, REST alone tells
+                entry.undelivered_since = asked_at
             entry.verified_at, entry.doubted = asked_at, False
             if asked_at - entry.beat_at >= REST_LAG_SECONDS:
                 entry.ahead_since, entry.ahead_beats = None, 0

@@ -89,7 +89,7 @@ class Entry:
     def end_rest(self, quote: Quote) -> Order:
         """Go back to the last trade that came through a socket, which it has sent again: REST's price is no later."""
         changed = self.quote is None or Decimal(self.quote.ticker.price) != Decimal(quote.ticker.price)
-        self.quote, self.by_rest = quote, False
+        self.quote, self.by_rest, self.undelivered_since = quote, False, None
         return Order.AGAIN if changed else Order.DUPLICATE
 
     def end_rest_by_beat(self) -> None:

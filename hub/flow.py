@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from hub import green
 from hub.detect.volume import VolumeAlert, VolumeDetector
 from hub.fanout.latency import Stage
 from hub.feed.intake import Callbacks
@@ -15,6 +19,29 @@ from hub.payload import tick_payload, ticker_body, unix_seconds
 
 if TYPE_CHECKING:
     from hub.hub import PriceHub
+
+
+class _Lane:
+    """What several native threads bring of one product, done one thing at a time, in the order of coming.
+
+    Who finds it busy leaves its part to the one who is at it: nobody waits, and nothing runs under a lock that anybody
+    waits for.
+    """
+
+    __slots__ = ("at_it", "queue")
+
+    def __init__(self) -> None:
+        self.queue: deque[Callable[[], None]] = deque()
+        self.at_it = threading.Lock()  # never waited for
+
+    def do(self, part: Callable[[], None]) -> None:
+        self.queue.append(part)
+        while self.queue and self.at_it.acquire(blocking=False):
+            try:
+                while self.queue:
+                    self.queue.popleft()()
+            finally:
+                self.at_it.release()
 
 
 class Flow:
@@ -28,6 +55,15 @@ class Flow:
             window_seconds, settings.volume_threshold, window_seconds if cooldown is None else cooldown
         )
         self.simulated = settings.simulate
+        # a green thread is not interrupted between the book and the clients
+        self._lanes: dict[str, _Lane] | None = None if green.is_patched() else {}
+
+    def _in_turn(self, product_id: str, part: Callable[[], None]) -> None:
+        """Do what changes a product's price and tells of it; on native threads after what came before it."""
+        if self._lanes is None or not self._hub.book.knows(product_id):
+            part()
+        else:
+            self._lanes.setdefault(product_id, _Lane()).do(part)
 
     def callbacks(self, primary: bool) -> Callbacks:
         """Return whom the connections of a path tell."""
@@ -52,6 +88,15 @@ class Flow:
             hub.book.take_market(event, monotonic)
 
     def _on_ticker(
+        self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float, now: float
+    ) -> None:  # fmt: skip
+        if self._lanes is None:  # which is most of the time: every tick comes by here
+            self._take_ticker(ticker, source, connection_id, wall, monotonic, now)
+        else:
+            part = lambda: self._take_ticker(ticker, source, connection_id, wall, monotonic, now)  # noqa: E731
+            self._in_turn(ticker.product_id, part)
+
+    def _take_ticker(
         self, ticker: Ticker, source: Source, connection_id: str | None, wall: float, monotonic: float, now: float
     ) -> None:  # fmt: skip
         hub = self._hub
@@ -117,7 +162,12 @@ class Flow:
             self._on_ticker(trade, Source.BACKFILL, None, time.time(), now, now)
 
     def on_rest_price(self, ticker: Ticker, asked_at: float) -> bool:
-        """Take a price of REST's statistics in; return whether it moved."""
+        """Take a price of REST's statistics in; return whether it moved (False if another thread sees to it)."""
+        moved: list[bool] = []
+        self._in_turn(ticker.product_id, lambda: moved.append(self._take_rest_price(ticker, asked_at)))
+        return moved == [True]
+
+    def _take_rest_price(self, ticker: Ticker, asked_at: float) -> bool:
         hub = self._hub
         if hub.rest.simulated or hub.settings.simulate:
             self.simulated = True

@@ -1,8 +1,9 @@
 """The night watch: trust reviewed, gaps noted and repaired, stuck products and connections put right.
 
-Escalation for what a heartbeat names and the socket does not bring: after a second the product is *behind* and its
-trades are fetched; after three it is subscribed anew (or its connection replaced, if that brings nothing for anybody);
-after eight it is moved to another connection; then, as long as it lasts, one or the other every half minute.
+Escalation for what a heartbeat names, or a price by REST that has changed tells of, and the socket does not bring:
+after a second the product is *behind* and the trades that were named are fetched; after three it is subscribed anew (or
+its connection replaced, if that brings nothing for anybody); after eight it is moved to another connection; then, as
+long as it lasts, one or the other every half minute.
 """
 
 from __future__ import annotations

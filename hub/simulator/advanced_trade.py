@@ -117,7 +117,11 @@ class AdvancedTrade(Endpoint):
             trades = [protocol.trade_row(product_id, row) for row in rows]
             events.append(protocol.trades_event("snapshot", trades))
         if events:
-            self._post(session, "market_trades", b",".join(events), now, when)
+            number = session.sequence_num
+            session.sequence_num += 1
+            session.updated_at["market_trades"] = now
+            frame = protocol.envelope("market_trades", number, when, b",".join(events))
+            session.queue_about(wire.text_frame(frame), product_ids)
 
     # --- what is due
 

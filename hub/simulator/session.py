@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from hub import green, wire
@@ -88,6 +89,14 @@ class Session:
             self._unwritten[product_id] = proven or self._unwritten.get(product_id, False)
         self.sent_frames += 1
         self._append(framed)
+
+    def queue_about(self, framed: bytes, product_ids: Iterable[str]) -> None:
+        """Put a frame about several products into the buffer; a proof of none."""
+        sent = self.sent_frames
+        self.queue(framed)
+        if self.sent_frames > sent:  # it was not dropped
+            for product_id in product_ids:
+                self._unwritten.setdefault(product_id, False)
 
     def _append(self, data: bytes) -> None:
         self._chunks.append(data)

@@ -78,6 +78,12 @@ def exchange_untouched(drill: Drill) -> list[str]:
     return [f"{lost} reconnects of the other path"] if lost else []
 
 
+def replaced_for_no_data(drill: Drill) -> list[str]:
+    row = drill.slots()["conn_000"]
+    good = (row["reconnects"], row["last_cause"]) == (1, "no_data")
+    return [] if good else [f"{row['reconnects']} reconnects, for {row['last_cause']}"]
+
+
 ENDPOINTS_GONE = [
     Scenario(
         "U27 the only endpoint gone", gone("exchange"), by_rest, REST_SECONDS, hold=7.0, heal_within=BACK_SECONDS,
@@ -134,5 +140,13 @@ PATHS = [
         health_says("no heartbeats on adv_000"), LATE_SECONDS + 2.0, hold=LATE_SECONDS + 2.0, victims=NOTHING,
         healed=lambda drill: drill.all_fine() and not drill.health()["reasons"],
         check=checks(stays(), by_the_other, exchange_untouched), environment=BOTH,
+    ),
+    Scenario(
+        "P7 the only path's data stops", faults(
+            {"kind": "no_data", "endpoint": "advanced_trade", "connections": "all", "seconds": None},
+        ),
+        # noticed by REST's prices: 3 s without a proof, a poll or two, 3 s in which the socket brings none of it
+        lambda drill: drill.lost_by("no_data"), 12.0, victims=EVERYTHING, heal_within=BACK_SECONDS,
+        check=replaced_for_no_data, environment=ADVANCED_TRADE_ALONE,
     ),
 ]  # fmt: skip

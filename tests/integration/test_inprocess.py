@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -65,16 +66,31 @@ def test_a_listener_that_raises_is_counted_and_harms_nobody(handler: PriceHub) -
     assert handler.getHealthSummary()["connected_connections"] == 2
 
 
-def test_disconnect_leaves_no_thread_behind(tmp_path) -> None:
+@pytest.mark.parametrize("feed", ["exchange", "both"])
+def test_disconnect_leaves_no_thread_behind(tmp_path, feed: str) -> None:
     before = set(threading.enumerate())
     with launch(["--products", "40", "--rate", "100"]) as simulator:
         environment = {
             "WS_URL": simulator.ws_url, "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",
-            "STATE_DIR": str(tmp_path),
+            "STATE_DIR": str(tmp_path), "FEED": feed, "ADVANCED_TRADE_WS_URL": simulator.advanced_trade_ws_url,
+            "ADVANCED_TRADE_REST_URL": simulator.advanced_trade_rest_url,
         }  # fmt: skip
         hub = PriceHub(load([], environment, None).settings).start()
+        last: dict[str, int] = {}
+        disorder: list[tuple[int, int]] = []
+
+        def hear(tick: dict[str, Any]) -> None:
+            product_id, trade_id = tick["crypto"], tick["trade_id"]
+            if trade_id <= last.get(product_id, -1):
+                disorder.append((last[product_id], trade_id))
+            last[product_id] = trade_id
+
+        hub.on("ticker_update", hear)
         eventually(lambda: hub.getHealthSummary()["coverage_percentage"] == 100)
+        eventually(lambda: {slot.status for slot in hub.connections()} == {"connected"})
+        time.sleep(1)
         hub.disconnect()
         hub.disconnect()
+        assert not disorder
     assert set(threading.enumerate()) - before == set()
     assert {slot.status for slot in hub.connections()} == {"disconnected"}

@@ -12,7 +12,7 @@ import pytest
 import requests
 import websocket
 
-from hub.feed.dialects import AdvancedTradeDialect
+from hub.feed.dialects.advanced_trade import AdvancedTradeDialect
 from hub.feed.dialects.aliases import parse_market_products, parse_market_trades
 from hub.feed.sequence import Sequence, Step
 from hub.model import Envelope, Market, Subscriptions, Ticker

@@ -162,6 +162,18 @@ def test_when_rest_was_asked_does_not_take_a_proof_back(book: Book) -> None:
     assert book.standing("A-USD", 111.0).verified_ms == 500  # type: ignore[union-attr]
 
 
+def test_a_price_that_rest_alone_told_is_owed_by_the_socket(book: Book) -> None:
+    book.apply(tick(5), Source.WS, "conn_000", 100.0, 100.0)
+    book.take_rest(rest_price("10.5"), 104.0, 1104.0)
+    assert book.late(200.0, 3.0) == []
+    book.take_rest(rest_price("11"), 106.0, 1106.0)
+    book.take_rest(rest_price("12"), 108.0, 1108.0)
+    (late,) = book.late(109.0, 3.0)
+    assert (late.missing, late.undelivered_since) == (None, 106.0)
+    book.apply(tick(5), Source.WS, "conn_000", 110.0, 110.0)  # the exchange's last one: REST was wrong
+    assert book.late(120.0, 3.0) == []
+
+
 def test_what_the_other_path_brings_the_primary_one_owes_all_the_same(book: Book) -> None:
     book.apply(tick(5), Source.WS, "conn_000", 100.0, 100.0)
     for second in range(1, 5):

@@ -1,6 +1,7 @@
 """The way of a price through an unstarted hub: what leaves, what is noted, what heals."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from random import Random
@@ -205,6 +206,28 @@ def test_while_no_socket_is_open_one_is_tried_and_when_it_is_back_all_but_not_ag
         pool._probe(lost_at + 1.0)
         assert [slot.hurried for slot in slots] == before
     pool._slots = []
+
+
+def test_on_native_threads_two_paths_keep_a_product_s_order(bench: Bench) -> None:
+    told, go_on = threading.Event(), threading.Event()
+
+    def slow(body: dict[str, Any]) -> None:
+        if body["trade_id"] == 7:
+            told.set()
+            assert go_on.wait(5)
+
+    bench.hub._listeners["ticker_update"].insert(0, slow)
+    first = threading.Thread(target=lambda: bench.tick(7))
+    first.start()
+    assert told.wait(5)
+    ticker = Ticker("BTC-USD", "8.5", 8, TIME)
+    other = threading.Thread(target=lambda: bench.hub.flow.on_event("adv_000", ticker, 1_000.0, 100.0, 100.0))
+    other.start()
+    other.join(5)
+    assert not other.is_alive()  # it did not wait
+    go_on.set()
+    first.join(5)
+    assert bench.ids("ticker_update") == [7, 8]
 
 
 def test_a_late_tick_alone_heals_too(bench: Bench) -> None:
