@@ -7,6 +7,7 @@ import fnmatch
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -150,3 +151,9 @@ def test_env_example_names_only_settings_that_exist_and_changes_none() -> None:
     }  # fmt: skip
     shown = load([], {name: value for name, value in named.items() if name not in examples}, None).settings
     assert shown == Settings()
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="this is no checkout")
+def test_nothing_that_git_ignores_is_kept_in_git() -> None:
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == ""
