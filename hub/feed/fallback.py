@@ -21,6 +21,7 @@ CHECK_SECONDS = 0.25
 # without a proof; heartbeats come each second. Answers of REST are up to 2.9 s old: asked earlier, it could be
 # an older price than ours
 AFTER_SECONDS = 3.0
+START_SECONDS = 8.0  # without any proof yet: 22 connections take 3 s to open, one after the other
 POLL_SECONDS = 2.0
 MORE_SECONDS = 1.0  # sockets that are lost together leave their products unproved one after the other, within a second
 TICKERS_A_POLL = 6  # of some 16 requests: repairs need the rest
@@ -79,7 +80,7 @@ class Fallback:
         self._without = {
             item: self._without.get(item, now) for item, proved_at in unproved.items() if proved_at is None
         }
-        return [item for item in unproved if now - self._without.get(item, float("-inf")) >= AFTER_SECONDS]
+        return [item for item in unproved if now - self._without.get(item, float("-inf")) >= START_SECONDS]
 
     def _poll(self, wanted: list[str], until: float) -> None:
         asked_at = time.monotonic()

@@ -10,7 +10,7 @@ import pytest
 from hub.book import Book
 from hub.feed import fallback as module
 from hub.feed.dialects.exchange_rest import parse_stats, parse_ticker
-from hub.feed.fallback import AFTER_SECONDS, CHECK_SECONDS, MORE_SECONDS, POLL_SECONDS, TICKERS_A_POLL, Fallback
+from hub.feed.fallback import CHECK_SECONDS, MORE_SECONDS, POLL_SECONDS, START_SECONDS, TICKERS_A_POLL, Fallback
 from hub.feed.rest import RestError
 from hub.model import FrameRefused, Heartbeat, Order, Source, Ticker, Trust
 
@@ -289,9 +289,9 @@ def test_who_has_no_price_yet_is_given_time(clock: Clock) -> None:
     rest = Rest()
     fallback, prices, _ = make(rest, {"A-USD": None})
     assert fallback.step() == CHECK_SECONDS
-    clock.now += AFTER_SECONDS
+    clock.now += START_SECONDS
     assert fallback.step() == CHECK_SECONDS
-    assert prices == [("A-USD", 1000.0 + AFTER_SECONDS)]
+    assert prices == [("A-USD", 1000.0 + START_SECONDS)]
 
 
 def test_it_is_asked_every_two_seconds_but_sooner_for_products_that_were_proved_till_now(clock: Clock) -> None:
