@@ -46,7 +46,7 @@ def body(hub: PriceHub) -> dict[str, Any]:
         "budget": pool.budget.body(),
         "products": products,
         "covered_products": active + excused,
-        "seconds_to_full_coverage": round(to_connect + BEAT_SECONDS, 1) if to_connect or active + excused < products
-        else 0.0,
+        "seconds_to_full_coverage": None if not products else 0.0 if not to_connect and active + excused >= products
+        else round(to_connect + BEAT_SECONDS, 1),
         "simulated": hub.simulated,
     }  # fmt: skip

@@ -186,6 +186,10 @@ class Resting:
         rest = {item: until for item, until in self._until.items() if until > now}
         self._until = {**rest, **dict.fromkeys(product_ids, now + self._seconds)}
 
+    def end(self, product_ids: Collection[str]) -> None:
+        """Let these rest no more: they did not move after all."""
+        self._until = {item: until for item, until in self._until.items() if item not in product_ids}
+
     def at(self, now: float) -> set[str]:
         """Return those that rest."""
         return {item for item, until in self._until.items() if until > now}

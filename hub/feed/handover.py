@@ -110,6 +110,7 @@ class Handover:
         self.whole = whole
         self.failure: str | None = None  # why it came to nothing, in a word
         self.taken_over = False  # the source was lost: the successor is the slot
+        self.settled = False  # its end was drawn: the owner has given each product to one side
         self.dropped_total = 0  # tickers that were held and did not fit
         self._last_id = last_id
         self._idle = idle
@@ -150,9 +151,14 @@ class Handover:
     def beat(self, side: Side) -> None:
         """Take in a heartbeat of a connection, where they speak of no product: all of its products have beaten."""
         for lane in self._lanes.values():
-            if lane.route.target is side and lane.phase is Phase.WAITING:
+            if lane.route.target is not side:
+                continue
+            if lane.phase is Phase.WAITING:
                 lane.beaten = True
                 self._prove(lane)
+            if lane.phase is Phase.OVER and lane.held:  # no heartbeat of the product's own will come and pass it on
+                lane.pass_on(side, *lane.held)
+                lane.held.clear()
 
     def lost(self, side: Side) -> tuple[str, ...] | None:
         """Note that a connection has no socket any more; return the products that may miss something by that.
@@ -160,6 +166,8 @@ class Handover:
         None: the others deliver all of them, and there is nothing to tell. Of a ``whole`` one whose source is lost the
         successor takes over at once, if it is open.
         """
+        if self.settled:  # each product has one owner again
+            return side.products
         with self._turn:
             coming = [lane for lane in self._lanes.values() if lane.route.target is side]
             leaving = [lane for lane in self._lanes.values() if lane.route.source is side]

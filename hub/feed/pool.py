@@ -327,16 +327,20 @@ class ConnectionPool:
         if connection_id is not None:
             self.schedule.ended(connection_id, well, now)
         else:
+            self._resting.end(self.transfers.not_moved)
             self._retire_slots()
 
     def _transfer(self, now: float) -> None:
-        """Begin what is due, one thing at a time, and nothing while a socket is missing or reading is behind."""
-        slots = self._slots
-        if not all(slot.is_open for slot in slots) or now - self._resumed_at < SETTLE_SECONDS:
+        """Begin what is due, one thing at a time, and nothing while reading is behind or several sockets are missing.
+
+        One that is missing for long keeps no other from being replaced; load is measured while all are there.
+        """
+        slots = [slot for slot in self._slots if slot.is_open]
+        missing, settling = len(self._slots) - len(slots), now - self._resumed_at < SETTLE_SECONDS
+        if missing or settling:
             self.meter.start_over()
-            return
-        sampled = self.meter.sample(now, self._ticks)
-        if not self.transfers.free or not slots or self.catching_up(now):
+        sampled = not missing and self.meter.sample(now, self._ticks)
+        if missing > 1 or settling or not self.transfers.free or not slots or self.catching_up(now):
             return
         seen = [Seen(slot.id, slot.age_seconds(now), self._beatless_seconds(slot, now)) for slot in slots if slot.given]
         if (due := self.schedule.next(now, seen)) is not None:

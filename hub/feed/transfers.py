@@ -52,6 +52,7 @@ class Transfers:
         self._running: _Transfer | None = None
         self._ended: tuple[_Transfer, float] | None = None  # its connections know of it still; since when
         self._leaving: list[Connection] = []  # stopped; their threads may run
+        self.not_moved: frozenset[str] = frozenset()  # what the last one gave back
         self.counters: Counter[str] = Counter()
 
     @property
@@ -122,7 +123,9 @@ class Transfers:
             handover.give_up(why)
         self._running, self._ended = None, (transfer, now)
         self.counters["held_dropped"] += handover.dropped_total
+        self.not_moved = frozenset()
         how = self._end_rotation(*transfer.pair, handover) if transfer.pair else self._end_move(transfer)
+        handover.settled = True
         seconds = now - handover.begun_at
         names = ",".join(sorted({side.id for side in transfer.sides()}))
         well = how in ("rotated", "moved")
@@ -158,6 +161,7 @@ class Transfers:
         if over_total == len(phases):
             return "moved"
         self.counters["move_failed"] += len(phases) - over_total
+        self.not_moved = frozenset(item for item, phase in phases.items() if phase is not Phase.OVER)
         return transfer.handover.failure or "target_lost"
 
     def _forget(self) -> None:

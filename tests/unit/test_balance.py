@@ -218,3 +218,10 @@ def test_the_meter_measures_over_its_window() -> None:
     assert rates["B"] == pytest.approx(4 * 10 / 15)
     meter.start_over()
     assert meter.rates() == (0.0, {})
+
+
+def test_what_did_not_move_after_all_rests_no_more() -> None:
+    resting = Resting(600.0)
+    resting.add(["A-USD", "B-USD"], 0.0)
+    resting.end(["A-USD", "C-USD"])
+    assert resting.at(1.0) == {"B-USD"}

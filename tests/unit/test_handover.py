@@ -309,3 +309,25 @@ def test_threads_that_do_as_they_like_keep_the_order(seed: int) -> None:
     assert bench.ids == list(range(1, last))
     assert bench.market.jumps == 0
     assert not bench.handover.holds()
+
+
+def test_a_heartbeat_of_the_connection_passes_on_what_was_held() -> None:
+    """Where heartbeats speak of no product, none will come that passes a quiet product's last trade on."""
+    bench = Bench()
+    bench.new.given = frozenset({"A-USD"})
+    assert not bench.handover.take(bench.new, tick(6))  # before the old one has brought it
+    assert bench.handover.take(bench.old, tick(6))
+    bench.handover.beat(bench.new)
+    assert bench.handover.through()
+    assert bench.market.new["A-USD"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_socket_that_is_lost_after_the_end_is_told_as_any_other() -> None:
+    bench = Bench()
+    bench.new.given = frozenset({"A-USD"})
+    bench.handover.take(bench.new, beat(5))
+    assert bench.handover.through()
+    bench.handover.settled = True
+    assert bench.handover.lost(bench.new) == ("A-USD",)
+    assert bench.handover.take(bench.new, tick(6))  # and what it brings on its next socket counts
+    assert bench.market.new["A-USD"][-1] == 6

@@ -57,6 +57,7 @@ def test_load_moves_and_reasons(hub: PriceHub) -> None:
 
 
 def test_seconds_to_full_coverage_by_what_waits_and_the_pace(hub: PriceHub) -> None:
+    assert body(hub)["seconds_to_full_coverage"] is None  # of what, nobody knows yet
     give(hub, Slot(0, ("A-USD",)), *(Slot(number, (f"B{number}-USD",), is_open=False) for number in (1, 2, 3)))
     interval = hub.settings.connect_interval_ms / 1000
     assert hub.pool.seconds_to_connect(0.0) == pytest.approx(2 * interval)

@@ -142,6 +142,7 @@ def test_of_a_move_what_is_not_over_in_time_stays(bench: Bench) -> None:
     assert bench.transfers.owner("C-USD") is one
     assert bench.transfers.step(GIVE_UP_SECONDS) == (None, False)
     assert (one.products, other.products) == (("B-USD", "C-USD"), ("A-USD",))
+    assert bench.transfers.not_moved == {"B-USD"}
     assert bench.transfers.counters == {"moved": 2, "move_failed": 1, "held_dropped": 0}
 
 
