@@ -69,7 +69,9 @@ class Transfers:
         """Have a slot's products go over to a successor that has not been started; start it."""
         successor.succeed(slot)
         refused = slot.set_aside()
-        routes = {item: (slot, successor) for item in slot.products if item not in refused}
+        given = [item for item in slot.products if item not in refused]
+        # what is halted or delisted brings nothing, and a delisted one may be refused now: it is not waited for
+        routes = dict.fromkeys([item for item in given if item not in idle] or given, (slot, successor))
         handover = self._begin(routes, idle, now, whole=True)
         self._running = _Transfer(handover, routes, why, now + GIVE_UP_SECONDS, (slot, successor))
         for side in (slot, successor):

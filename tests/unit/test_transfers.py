@@ -71,8 +71,8 @@ class Bench:
             lambda _: -1, lambda *pair: self.replaced.append(pair), self.retired.append  # type: ignore[arg-type]
         )
 
-    def rotate(self, old: StubConnection, new: StubConnection) -> None:
-        self.transfers.rotate(cast("Connection", old), cast("Connection", new), (), 0.0, "on demand")
+    def rotate(self, old: StubConnection, new: StubConnection, idle: tuple[str, ...] = ()) -> None:
+        self.transfers.rotate(cast("Connection", old), cast("Connection", new), idle, 0.0, "on demand")
 
     def move(self, routes: dict[str, tuple[StubConnection, StubConnection]], insisted: bool = False) -> None:
         self.transfers.move(cast("dict[str, tuple[Connection, Connection]]", routes), (), 0.0, "load", insisted)
@@ -106,6 +106,15 @@ def test_a_rotation_that_is_through(bench: Bench) -> None:
     assert bench.transfers.free
     assert (old.handover, new.handover) == (None, None)
     assert bench.transfers.beside() == []
+
+
+@pytest.mark.parametrize(("idle", "waited_for"), [(("B-USD",), {"A-USD"}), (("A-USD", "B-USD"), {"A-USD", "B-USD"})])
+def test_what_is_delisted_is_not_waited_for(bench: Bench, idle: tuple[str, ...], waited_for: set[str]) -> None:
+    old, new = StubConnection("conn_000", "A-USD", "B-USD"), StubConnection("conn_000")
+    bench.rotate(old, new, idle)
+    assert new.handover is not None
+    assert new.handover.phases().keys() == waited_for
+    assert new.products == ("A-USD", "B-USD")
 
 
 def test_a_thread_that_does_not_end_holds_nothing_up_for_long(bench: Bench) -> None:
