@@ -139,11 +139,6 @@ class Book:
             if entry is not None:
                 entry.market, entry.market_at = market, monotonic
 
-    def trust(self, product_id: str) -> Trust:
-        """Return the state that a watched product had when it was last judged."""
-        entry = self._entries.get(product_id)
-        return entry.trust if entry is not None else Trust.STARTING
-
     def take_rest(self, ticker: Ticker, asked_at: float, wall: float) -> Quote | None:
         """Take in what REST said, when asked at ``asked_at`` (monotonic), of a product that no socket proves.
 

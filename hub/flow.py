@@ -126,9 +126,7 @@ class Flow:
         if order is Order.AGAIN:  # the id has left before, with its trade
             body = ticker_body(taken.quote.ticker._replace(trade_id=0), source)
             payload = tick_payload(body, taken.trust)
-            hub.publish("ticker_update", payload, product_id)
-            hub.priority.tick(product_id, payload)
-        elif order is Order.NEW and source is Source.REST:
+        if order is Order.AGAIN or (order is Order.NEW and source is Source.REST):
             hub.publish("ticker_update", payload, product_id)
             hub.priority.tick(product_id, payload)
         elif order is Order.NEW and source is Source.WS:
@@ -210,12 +208,10 @@ class Flow:
         hub.book.doubt(product_ids if primary else self._without_primary(product_ids))
 
     def on_delivering(self, connection_id: str) -> None:
-        hub = self._hub
-        hub.watch.delivering(connection_id)
+        self._hub.watch.delivering(connection_id)
 
     def on_left_out(self, product_ids: list[str]) -> None:
-        hub = self._hub
-        hub.counters["asked_again"] += len(product_ids)
+        self._hub.counters["asked_again"] += len(product_ids)
 
     def on_pause(self, seconds: float) -> None:
         hub = self._hub

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +33,7 @@ CLOSE_NORMAL, CLOSE_GOING_AWAY, CLOSE_POLICY = 1000, 1001, 1008
 log = logging.getLogger(__name__)
 
 
-class Endpoint:
+class Endpoint(ABC):
     """The server's side of all connections of one WebSocket path, over one market; ``name`` is what faults call it."""
 
     name: str
@@ -94,13 +95,13 @@ class Endpoint:
             self._subscribers.remove(session)
             session.release()
 
+    @abstractmethod
     def handle(self, session: Session, message: str | bytes) -> None:
         """Answer a client's message."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, now: float, wall: float) -> None:
         """Send what is due at monotonic ``now``; ``wall`` is the same moment in seconds of the epoch."""
-        raise NotImplementedError
 
     def sessions(self) -> list[Session]:
         """Return the open connections, the oldest first."""
@@ -123,7 +124,7 @@ class Endpoint:
         self.cleared(self.faults.clear(), time.monotonic())
         return muted
 
-    def cleared(self, held: dict[str, bytes], now: float) -> None:
+    def cleared(self, held: dict[str, bytes], now: float) -> None:  # noqa: B027 - not every path holds any
         """Let go of what the faults held back, by product."""
 
     def sweep(self, now: float) -> None:
@@ -142,8 +143,7 @@ class Endpoint:
                 session.close(CLOSE_POLICY)
             self.end_idle(session, now)
 
-
-    def end_idle(self, session: Session, now: float) -> None:
+    def end_idle(self, session: Session, now: float) -> None:  # noqa: B027 - not every protocol does
         """End what has brought a connection nothing for too long, where the protocol does that."""
 
 
