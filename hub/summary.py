@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from hub import __version__
 from hub.detect import health
 from hub.model import ConnectionStatus, HealthStatus
 from hub.payload import iso_time
@@ -49,8 +50,14 @@ class Summary:
         status, reasons = health.verdict(seen)
         self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
         catalogue = hub.catalogue.catalogue
+        trust = hub.book.trust_counts(now)
+        sentence, states, untrusted = health.headline(trust)
         return {
             "status": status,
+            "headline": sentence,
+            "summary": states,
+            "untrusted_products": untrusted,
+            "version": __version__,
             "total_connections": len(slots),
             "connected_connections": connected,
             "total_products": total,
@@ -63,7 +70,7 @@ class Summary:
             "price_samples": len(hub.book.quotes()),
             "last_updated": iso_time(time.time()),
             "messages_per_second": round(messages_per_second, 1),
-            "trust": hub.book.trust_counts(now),
+            "trust": trust,
             "stale_after_ms": hub.settings.stale_after_ms,
             "open_gaps": hub.ledger.open_count(),
             "epoch": hub.epoch,

@@ -1,121 +1,119 @@
-// The dashboard: the page comes with data from the server; this keeps it live.
+// The dashboard: a client of the public interface, as docs/protocol.md describes it, and of nothing else.
 
-import { secondsSince } from "./js/clock.js";
-import { ConnectionTable } from "./js/connections.js";
-import { setText } from "./js/dom.js";
-import { count } from "./js/format.js";
-import { startPolling } from "./js/poll.js";
+import { startAlerts } from "./js/alerts.js";
+import { Source } from "./js/api.js";
+import { startBudget } from "./js/budget.js";
+import { startCharts } from "./js/charts.js";
+import { startClients } from "./js/clients.js";
+import { learn } from "./js/clock.js";
+import { startConnections } from "./js/connections.js";
+import { addCurlButtons } from "./js/curl.js";
+import { $, copy, setHidden, setText, toast } from "./js/dom.js";
+import { startDrawer } from "./js/drawer.js";
+import { duration } from "./js/format.js";
+import { FreshnessMap } from "./js/map.js";
+import { Products } from "./js/model.js";
+import { isPaused, setPaused } from "./js/painter.js";
 import { PriceTable } from "./js/prices.js";
 import { openStream } from "./js/stream.js";
+import { startTimeline } from "./js/timeline.js";
 import { Verdict } from "./js/verdict.js";
+import { view } from "./js/view.js";
 
-const PAINT_EVERY_MS = 100;
-const TIDY_EVERY_MS = 2000;
-const SNAPSHOT_MS = 3000; // after the stream comes up, the hub sends every product's current ticker within this time
+const BOARD_EVERY_MS = 1000;
+const HEALTH_EVERY_MS = 1000;
+const LATENCY_EVERY_MS = 5000;
 
-const prices = new PriceTable(document.getElementById("prices"));
-const connections = new ConnectionTable(document.getElementById("connections"));
-const verdict = new Verdict();
-const search = document.getElementById("search");
-const empty = document.getElementById("prices-empty");
-
-let aliveAt = performance.now(); // when the stream was last known to be up: a snapshot's trades may be as old as that
-let snapshotUntil = 0;
-let confirmedSince = null;
-let countedRows = -1;
-
-/** When a trade in a snapshot reached the hub: by its own time, within what is possible. */
-function heardAt(payload) {
-  const now = performance.now();
-  const age = secondsSince(payload.time) ?? 0;
-  return Math.min(now, Math.max(aliveAt, now - age * 1000));
-}
+let pausedAt = null;
+const products = new Products();
+const verdict = new Verdict(products);
 
 const stream = openStream({
-  onTicker: (payload) => {
-    const now = performance.now();
-    prices.update(payload, now < snapshotUntil ? heardAt(payload) : now);
-    schedule();
-    polling.nudge();
+  onTick: (payload) => {
+    if (products.takeTick(payload)) prices.request();
+    board.nudge();
   },
-  onTrust: (payload) => prices.setTrust(payload.crypto, payload.trust, payload.reason),
-  onLeft: (payload) => prices.remove(payload.crypto),
-  onChange: () => {
-    const now = performance.now();
-    if (stream.connected) {
-      snapshotUntil = now + SNAPSHOT_MS;
-      confirmedSince = now;
-    } else {
-      aliveAt = now;
-      confirmedSince = null;
-    }
-    everySecond();
+  onTrust: (payload) => {
+    if (products.takeTrust(payload)) map.request();
   },
+  onChange: () => everySecond(),
 });
+const prices = new PriceTable(products, stream);
+const map = new FreshnessMap(products);
 
-const polling = startPolling({
-  needTickers: () => !stream.connected && performance.now() - stream.since > SNAPSHOT_MS,
-  onData: ({ health, connections: answer, tickers }) => {
-    verdict.paint(health, answer);
-    connections.paint(answer.connections);
-    for (const payload of Object.values(tickers ?? {})) prices.update(payload, heardAt(payload));
-    if (tickers) schedule();
-    everySecond();
-  },
-  onFailure: () => {
-    connections.skip();
-    everySecond();
-  },
-});
+const board = new Source("/board", BOARD_EVERY_MS, (body, asked, received) => {
+  if (isPaused()) return;
+  if (products.takeBoard(body, received - asked)) {
+    prices.sort();
+    map.relayout();
+  }
+  map.request();
+  prices.tidy();
+}, { wanted: () => !isPaused() });
 
-let paintTimer = 0;
-function schedule() {
-  if (paintTimer) return;
-  paintTimer = setTimeout(() => requestAnimationFrame(() => {
-    paintTimer = 0;
-    if (prices.paint()) schedule();
-    if (countedRows !== prices.rows.size) showCount();
-  }), PAINT_EVERY_MS);
-}
+const health = new Source("/health", HEALTH_EVERY_MS, (body, asked, received) => {
+  learn(body.last_updated, asked, received);
+  verdict.take(body);
+  everySecond();
+}, { onFailure: () => everySecond() });
+
+new Source("/latency", LATENCY_EVERY_MS, (body) => verdict.takeLatency(body));
+
+startConnections(products);
+startCharts();
+startTimeline();
+startAlerts();
+startClients();
+startBudget();
+startDrawer(products);
+addCurlButtons();
 
 function everySecond() {
-  const now = performance.now();
-  const snapshotIsIn = confirmedSince !== null && now > snapshotUntil;
-  prices.paintAges(snapshotIsIn ? confirmedSince : null);
-  verdict.paintLink(stream, polling);
-  verdict.paintSimulated(prices.anySimulated());
+  verdict.paintLink(stream, health, board);
+  if (pausedAt !== null) {
+    setText($("paused"), `Paused ${duration((performance.now() - pausedAt) / 1000)} ago: the panels are frozen, the verdict above is not.`);
+  }
 }
 
-function showCount() {
-  const visible = prices.filter(search.value);
-  const all = prices.rows.size;
-  countedRows = all;
-  setText(document.getElementById("prices-hint"),
-    visible === all ? `${count(all)} products` : `${count(visible)} of ${count(all)} products`);
-  empty.hidden = visible > 0;
-  setText(empty, all ? `No product matches “${search.value}”.` : "No prices yet.");
+// -- what the reader does ------------------------------------------------------------------------------
+
+function pause(wanted) {
+  pausedAt = wanted ? performance.now() : null;
+  setPaused(wanted);
+  $("pause").setAttribute("aria-pressed", String(wanted));
+  setText($("pause"), wanted ? "Resume" : "Pause");
+  setHidden($("paused"), !wanted);
+  document.documentElement.toggleAttribute("data-paused", wanted);
+  if (!wanted) board.poke();
+  everySecond();
 }
 
-search.addEventListener("input", showCount);
+const search = $("search");
+search.value = view.get("q");
+search.addEventListener("input", () => view.set({ q: search.value }));
+view.on((changed) => {
+  if (changed.includes("q") && search.value !== view.get("q")) search.value = view.get("q");
+});
 search.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  search.value = "";
-  showCount();
+  view.set({ q: "" });
   search.blur();
+  event.stopPropagation();
 });
+$("pause").addEventListener("click", () => pause(pausedAt === null));
+$("share").addEventListener("click", () => copy(location.href, "the link to this view"));
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, textarea, select, [contenteditable]")) return;
-  event.preventDefault();
-  search.focus();
-  search.select();
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    search.focus();
+    search.select();
+  } else if (event.key === "p") {
+    pause(pausedAt === null);
+  }
 });
+addEventListener("unhandledrejection", (event) => toast(`This page has a bug: ${event.reason?.message ?? event.reason}`, "bad"));
 
-document.getElementById("rendered").hidden = true; // from here on the page is live, no snapshot
-prices.sort();
-showCount();
+setHidden($("rendered"), true); // from here on the page is live, no snapshot
 everySecond();
 setInterval(everySecond, 1000);
-setInterval(() => {
-  if (!document.hidden) prices.tidy();
-}, TIDY_EVERY_MS);

@@ -12,6 +12,8 @@ STARTING_SECONDS = 60.0  # a hub without prices is excused this long
 LOW_COVERAGE_PERCENT = 80.0
 HIGH_ERROR_RATIO = 0.05
 ERROR_WINDOW_SECONDS = 60.0
+DOUBTFUL = {"behind": "behind, repairing", "stale": "stale", "starting": "without a price yet"}
+OFF_THE_MARKET = ("halted", "delisted")
 
 
 class ErrorWindow:
@@ -100,3 +102,30 @@ def verdict(seen: HealthInput) -> tuple[HealthStatus, list[str]]:
     if not seen.connected_connections:
         return HealthStatus.CRITICAL, reasons
     return (HealthStatus.WARNING if reasons else HealthStatus.HEALTHY), reasons
+
+
+def headline(trust: Mapping[str, int]) -> tuple[str, str, int]:
+    """Return (whether every price can be trusted, in a sentence; how many are in which state; how many can't be).
+
+    ``trust``: state → number of products. Halted and delisted products have no market whose price could be trusted.
+    """
+    live, quiet = trust.get("live", 0), trust.get("quiet", 0)
+    doubtful = [(state, count) for state in DOUBTFUL if (count := trust.get(state, 0))]
+    untrusted = sum(count for _, count in doubtful)
+    traded = live + quiet + untrusted
+    total = sum(trust.values())
+    if not total:
+        sentence = "No product is watched"
+    elif not traded:
+        sentence = "No product is traded"
+    elif untrusted == traded:
+        sentence = "No price can be trusted"
+    elif untrusted:
+        sentence = f"{untrusted} of {traded:,} prices can\N{RIGHT SINGLE QUOTATION MARK}t be trusted"
+    else:
+        sentence = f"All {traded:,} prices can be trusted" if traded > 1 else "The price can be trusted"
+    parts = [f"{live:,} of {total:,} live"]
+    parts += [f"{quiet:,} quiet"] if quiet else []
+    parts += [f"{count:,} {DOUBTFUL[state]}" for state, count in doubtful]
+    parts += [f"{count:,} {state}" for state in OFF_THE_MARKET if (count := trust.get(state, 0))]
+    return sentence, " · ".join(parts), untrusted

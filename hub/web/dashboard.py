@@ -1,16 +1,10 @@
-"""The dashboard page: rendered with the prices of the moment, kept live by Socket.IO."""
+"""The dashboard page: the verdict of the moment; all else is asked for by the page, of the public interface."""
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
-import orjson
 from flask import Blueprint, render_template
 
-from hub import __version__
 from hub.hub import PriceHub
-from hub.web.rest import connections_body
 
 
 def add_dashboard(routes: Blueprint, hub: PriceHub) -> None:
@@ -18,16 +12,4 @@ def add_dashboard(routes: Blueprint, hub: PriceHub) -> None:
 
     @routes.get("/dashboard")
     def dashboard() -> str:
-        now = time.monotonic()
-        prices: list[dict[str, Any]] = []
-        for quote in hub.book.quotes():
-            entry = orjson.loads(hub.payload(quote, now))
-            # the page shows the exchange's own digits
-            entry.update(
-                price=quote.ticker.price, bid=quote.ticker.best_bid, ask=quote.ticker.best_ask,
-                age_seconds=round(now - quote.received_monotonic, 1),
-            )  # fmt: skip
-            prices.append(entry)
-        prices.sort(key=lambda entry: -entry["volume_24h"] * float(entry["price"]))
-        health = {**hub.get_health_summary(), "version": __version__}
-        return render_template("dashboard.html", health=health, connections=connections_body(hub), prices=prices)
+        return render_template("dashboard.html", health=hub.get_health_summary())

@@ -2,6 +2,8 @@
 
 const shown = new WeakMap();
 
+export const $ = (id) => document.getElementById(id);
+
 /** Set an element's text, and touch the page only if it differs from what was set last. */
 export function setText(element, text) {
   if (shown.get(element) === text) return;
@@ -22,6 +24,20 @@ export function make(tag, text = "", className = "") {
   if (text) element.textContent = text;
   if (className) element.className = className;
   return element;
+}
+
+/** An element with children. */
+export function build(tag, className, ...children) {
+  const element = make(tag, "", className);
+  element.append(...children);
+  return element;
+}
+
+export function makeButton(text, onClick, className = "") {
+  const button = make("button", text, className);
+  button.type = "button";
+  button.addEventListener("click", onClick);
+  return button;
 }
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -48,4 +64,30 @@ export function setShape(shape, name) {
 
 export function setData(element, key, value) {
   if (element.dataset[key] !== value) element.dataset[key] = value;
+}
+
+export function setHidden(element, hidden) {
+  if (element.hidden !== hidden) element.hidden = hidden;
+}
+
+let toastTimer = 0;
+
+/** Say something for a few seconds, where a screen reader hears it too. */
+export function toast(text, tone = "ok") {
+  const element = $("toast");
+  setData(element, "tone", tone);
+  element.textContent = text;
+  element.hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { element.hidden = true; }, 6000);
+}
+
+/** Copy text; where the browser forbids it (plain http), offer it for copying by hand. */
+export async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(`Copied ${what}: ${text}`);
+  } catch {
+    globalThis.prompt(`Copy ${what}:`, text);
+  }
 }

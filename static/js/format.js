@@ -1,4 +1,4 @@
-// How numbers and times read on the dashboard. templates/format.html says the same for the first paint: change both.
+// How numbers and times read on the dashboard.
 
 const WITH_PRICE_DIGITS = new Set([
   "price", "bid", "ask", "volume_24h", "price_24h", "low_24h", "high_24h", "price_change_24h",
@@ -38,13 +38,25 @@ export function count(value) {
   return Number.isFinite(value) ? INTEGER.format(value) : "–";
 }
 
-/** 100 stays 100; anything less never rounds up to it. */
-export function percent(value) {
+/** 0.4 ms, 12 ms, 1.3 s; null is an unknown one. */
+export function milliseconds(value) {
   if (!Number.isFinite(value)) return "–";
-  return value === 100 || value === 0 ? `${value}%` : `${Math.min(value, 99.9).toFixed(1)}%`;
+  const size = Math.abs(value);
+  if (size >= 9_950) return age(value / 1000);
+  if (size >= 995) return `${(value / 1000).toFixed(1)} s`;
+  return `${value.toFixed(size < 9.95 ? 1 : 0)} ms`;
+}
+
+export function bytes(value) {
+  if (!Number.isFinite(value)) return "–";
+  for (const [unit, suffix] of [[1e9, "GB"], [1e6, "MB"], [1e3, "KB"]]) {
+    if (value >= unit) return `${(value / unit).toFixed(1)} ${suffix}`;
+  }
+  return `${Math.round(value)} B`;
 }
 
 export function compact(value) {
+  if (!Number.isFinite(value)) return "–";
   for (const [unit, suffix] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "K"]]) {
     if (value >= unit) return (value / unit).toFixed(2) + suffix;
   }

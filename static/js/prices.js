@@ -1,251 +1,214 @@
-// The price table: one row a product. Updates are collected; paint() touches changed rows only, and of those only the
-// ones in sight: the others follow when they come into sight, when the table is sorted, and every other second.
+// The price table: of thousands of products only the rows in sight exist. Rows are used again as the reader scrolls.
 
-import { make, setText } from "./dom.js";
-import { age as ageText, change, compact, exact } from "./format.js";
+import { $, make, makeButton, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
+import { age as ageText, change as changeText, compact, count, exact } from "./format.js";
+import { ASCENDING_FIRST, OFF_THE_MARKET } from "./model.js";
+import { panel } from "./painter.js";
+import { paintSparkline, Sparklines } from "./sparklines.js";
+import { view } from "./view.js";
 
+const SPARE_ROWS = 4;
 const FLASH_MS = 350;
-const REST_MS = 1500; // between two flashes of a busy product
+const REST_MS = 1200; // between two flashes of a busy product
+const SORT_EVERY_MS = 2000; // a live column stays sorted, but not under the reader's pointer
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
-const OFF_THE_MARKET = { halted: "Halted by the exchange", delisted: "Delisted by the exchange" };
-const UNCONFIRMED = "Not sent by the hub since the link to it came back";
-const ASCENDING_FIRST = new Set(["product", "age"]);
-const COLUMNS = ["p-price", "p-change", "p-volume wide", "p-quote wide", "p-quote wide", "p-age"];
-
-const ORDER = {
-  product: (row) => row.product,
-  price: (row) => Number(row.price),
-  change: (row) => row.change ?? Number.NEGATIVE_INFINITY,
-  volume: (row) => Number(row.price) * Number(row.volume),
-  bid: (row) => Number(row.bid),
-  ask: (row) => Number(row.ask),
-  age: (row) => -row.heardAt,
-};
 
 export class PriceTable {
-  constructor(table) {
-    this.table = table;
-    this.body = table.tBodies[0];
-    this.rows = new Map();
-    this.dirty = new Set();
-    this.flashing = new Map();
-    this.terms = [];
-    this.key = "volume";
-    this.descending = true;
+  constructor(products, stream) {
+    this.products = products;
+    this.stream = stream;
+    this.table = $("prices-table");
+    this.body = this.table.tBodies[0];
+    this.scroll = $("prices-scroll");
+    this.above = makeFiller();
+    this.below = makeFiller();
+    this.body.append(this.above, this.below);
+    this.rows = [];
+    this.order = [];
+    this.sortedAt = 0;
     this.pointerInside = false;
-    this.outOfOrder = false;
-    this.inSight = new IntersectionObserver((entries) => {
-      for (const { target, isIntersecting } of entries) {
-        const row = this.rows.get(target.dataset.product);
-        if (row) row.inSight = isIntersecting;
-      }
-    }, { rootMargin: "100px" });
-    for (const tr of this.body.rows) this.adopt(tr);
-    for (const th of table.tHead.rows[0].cells) {
-      th.querySelector("button").addEventListener("click", () => this.sortBy(th.dataset.key));
+    this.rowHeight = 0;
+    this.panel = panel($("prices"), () => this.paint());
+    this.sparklines = new Sparklines(() => this.panel.awake(), () => this.request());
+    for (const th of this.table.tHead.rows[0].cells) {
+      th.querySelector("button")?.addEventListener("click", () => this.sortBy(th.dataset.key));
     }
+    this.scroll.addEventListener("scroll", () => this.request(), { passive: true });
+    addEventListener("scroll", () => this.request(), { passive: true });
+    new ResizeObserver(() => this.request()).observe(this.scroll);
     this.body.addEventListener("pointerenter", () => { this.pointerInside = true; });
     this.body.addEventListener("pointerleave", () => { this.pointerInside = false; });
-  }
-
-  /** Take over a row that the server painted. */
-  adopt(tr) {
-    const { product, trade, age, price, volume, change: percent, bid, ask } = tr.dataset;
-    this.rows.set(product, {
-      tr, product, price, volume, bid, ask,
-      tradeId: trade,
-      change: percent === "" ? null : Number(percent),
-      simulated: "simulated" in tr.dataset,
-      trust: tr.dataset.trust,
-      heardAt: performance.now() - Number(age) * 1000,
-      confirmedAt: performance.now(),
-      paintedPrice: price,
-      cells: [...tr.cells],
-      inSight: false,
-      restsUntil: 0,
+    this.body.addEventListener("click", (event) => {
+      const id = event.target.closest("tr")?.dataset.product;
+      if (id && !getSelection().toString()) view.set({ open: id });
     });
-    this.inSight.observe(tr);
+    view.on((changed) => {
+      if (!changed.some((key) => key === "q" || key === "sort")) return;
+      this.sort();
+      this.scroll.scrollTop = 0;
+    });
+    this.showOrder();
   }
 
-  create(product) {
-    const tr = make("tr");
-    tr.dataset.product = product;
-    const head = make("th", "", "p-id");
-    head.scope = "row";
-    head.append(make("span", product));
-    tr.append(head, ...COLUMNS.map((name) => make("td", "", name)));
-    tr.hidden = !this.matches(product);
-    this.body.append(tr);
-    const row = {
-      tr, product, simulated: false, trust: "", heardAt: 0, tradeId: null, paintedPrice: null, cells: [...tr.cells],
-      inSight: false, restsUntil: 0,
-    };
-    this.rows.set(product, row);
-    this.inSight.observe(tr);
-    return row;
-  }
-
-  /** Note a ticker payload; `heardAt` (performance.now()) is the earliest moment its trade can have reached the hub. */
-  update(payload, heardAt) {
-    const product = payload.crypto;
-    if (typeof product !== "string") return;
-    const row = this.rows.get(product) ?? this.create(product);
-    row.confirmedAt = performance.now();
-    const tradeId = String(payload.trade_id ?? "");
-    if (!tradeId || tradeId === "0" || tradeId !== row.tradeId) row.heardAt = Math.max(heardAt, row.heardAt);
-    row.tradeId = tradeId;
-    row.price = String(payload.price);
-    row.bid = String(payload.bid);
-    row.ask = String(payload.ask);
-    row.volume = String(payload.volume_24h);
-    row.change = Number(payload.price_24h) ? Number(payload.price_change_percent_24h) : null;
-    const simulated = payload.simulated === true;
-    if (simulated !== row.simulated) {
-      row.simulated = simulated;
-      this.paintMarks(row);
-    }
-    this.setTrust(product, payload.trust);
-    this.dirty.add(row);
-  }
-
-  /** Take out a product that is not watched any more. */
-  remove(product) {
-    const row = this.rows.get(product);
-    if (!row) return;
-    this.inSight.unobserve(row.tr);
-    row.tr.remove();
-    this.rows.delete(product);
-    this.dirty.delete(row);
-    this.flashing.delete(row);
-  }
-
-  /** Note a product's trust; what the exchange does not trade bears a mark, with the reason where it is known. */
-  setTrust(product, trust, reason = "") {
-    const row = this.rows.get(product);
-    if (!row || typeof trust !== "string" || trust === row.trust) return;
-    const marked = row.trust in OFF_THE_MARKET || trust in OFF_THE_MARKET;
-    row.trust = trust;
-    if (marked) this.paintMarks(row, reason);
-  }
-
-  anySimulated() {
-    for (const row of this.rows.values()) if (row.simulated) return true;
-    return false;
-  }
-
-  paintMarks(row, reason = "") {
-    for (const old of row.cells[0].querySelectorAll("abbr")) old.remove();
-    if (row.simulated) {
-      const mark = make("abbr", "SIM");
-      mark.title = "Simulated";
-      row.cells[0].prepend(mark);
-    }
-    if (!(row.trust in OFF_THE_MARKET)) return;
-    const mark = make("abbr", row.trust.toUpperCase(), row.trust);
-    mark.title = OFF_THE_MARKET[row.trust] + (reason ? `: ${reason}` : "");
-    row.cells[0].append(mark);
-  }
-
-  /** Paint what changed; returns whether there is more to do soon, though nothing new may come. */
-  paint({ all = false } = {}) {
-    this.endFlashes();
-    if (this.dirty.size) this.outOfOrder = true;
-    for (const row of this.dirty) {
-      if (!all && !row.inSight) continue;
-      this.dirty.delete(row);
-      const [, price, percent, volume, bid, ask] = row.cells;
-      setText(price, exact(row.price));
-      const [text, direction] = change(row.change);
-      setText(percent, text);
-      if (!percent.classList.contains(direction)) percent.className = `p-change ${direction}`;
-      setText(volume, compact(Number(row.price) * Number(row.volume)));
-      setText(bid, exact(row.bid));
-      setText(ask, exact(row.ask));
-      if (row.paintedPrice !== null && row.paintedPrice !== row.price) this.flash(row);
-      row.paintedPrice = row.price;
-    }
-    return this.flashing.size > 0;
-  }
-
-  /** A short flash in the direction of the change. Switched on and off with the other paints: fading costs 40 times that. */
-  flash(row) {
-    const now = performance.now();
-    if (CALM.matches || !row.inSight || now < row.restsUntil) return;
-    const direction = Number(row.price) > Number(row.paintedPrice) ? "rise" : "fall";
-    row.cells[1].className = `p-price ${direction}`;
-    row.restsUntil = now + FLASH_MS + REST_MS;
-    this.flashing.set(row, now + FLASH_MS);
-  }
-
-  endFlashes() {
-    const now = performance.now();
-    for (const [row, until] of this.flashing) {
-      if (now < until) continue;
-      row.cells[1].className = "p-price";
-      this.flashing.delete(row);
-    }
-  }
-
-  /** Once a second. `confirmedSince`: rows that the hub has not sent since then say so; null while that is unknown. */
-  paintAges(confirmedSince) {
-    const now = performance.now();
-    for (const row of this.rows.values()) {
-      const age = ageText((now - row.heardAt) / 1000);
-      const unconfirmed = confirmedSince !== null && row.confirmedAt < confirmedSince;
-      setText(row.cells[6], unconfirmed ? "old" : age);
-      if (unconfirmed !== Boolean(row.cells[6].title)) row.cells[6].title = unconfirmed ? UNCONFIRMED : "";
-      const idle = now - row.heardAt > 120_000 || row.trust in OFF_THE_MARKET;
-      row.tr.classList.toggle("quiet", idle || unconfirmed);
-    }
+  request() {
+    this.panel.request();
   }
 
   sortBy(key) {
-    this.descending = key === this.key ? !this.descending : !ASCENDING_FIRST.has(key);
-    this.key = key;
-    for (const th of this.table.tHead.rows[0].cells) {
-      const order = this.descending ? "descending" : "ascending";
-      th.setAttribute("aria-sort", th.dataset.key === key ? order : "none");
-    }
-    this.sort();
+    const now = view.get("sort");
+    const same = now.replace(/^-/, "") === key;
+    const descending = same ? !now.startsWith("-") : !ASCENDING_FIRST.has(key);
+    view.set({ sort: `${descending ? "-" : ""}${key}` });
   }
 
-  /** Every other second: rows out of sight catch up, and a live column stays sorted, but not under the reader's pointer. */
-  tidy() {
-    this.paint({ all: true });
-    if (this.outOfOrder && this.key !== "product" && !this.pointerInside) this.sort();
+  showOrder() {
+    const sort = view.get("sort");
+    for (const th of this.table.tHead.rows[0].cells) {
+      if (!th.dataset.key) continue;
+      const order = sort.startsWith("-") ? "descending" : "ascending";
+      th.setAttribute("aria-sort", th.dataset.key === sort.replace(/^-/, "") ? order : "none");
+    }
   }
 
   sort() {
-    this.paint({ all: true });
-    this.outOfOrder = false;
-    const value = ORDER[this.key];
-    const sign = this.descending ? -1 : 1;
-    const keyed = [...this.rows.values()].map((row) => [value(row), row]);
-    keyed.sort(([a, left], [b, right]) => {
-      if (a === b || (Number.isNaN(a) && Number.isNaN(b))) return left.product < right.product ? -1 : 1;
-      return (a < b || Number.isNaN(b) ? -1 : 1) * sign;
-    });
-    let next = this.body.firstElementChild;
-    for (const [, { tr }] of keyed) {
-      if (tr === next) next = next.nextElementSibling;
-      else this.body.insertBefore(tr, next);
-    }
+    this.sortedAt = performance.now();
+    this.order = this.products.sorted(view.get("sort"), (p) => view.matches(p.id, p.trust, p.connection));
+    this.showOrder();
+    const all = this.products.byId.size;
+    const shown = this.order.length;
+    setText($("prices-hint"), shown === all ? `${count(all)} products` : `${count(shown)} of ${count(all)} products`);
+    setHidden($("prices-empty"), shown > 0);
+    setText($("prices-empty"), all ? `No product matches “${view.get("q")}”.` : "No prices yet.");
+    this.table.setAttribute("aria-rowcount", shown + 1);
+    this.request();
   }
 
-  /** Show the products whose id holds any of the words of `text`; returns how many those are. */
-  filter(text) {
-    this.terms = text.toUpperCase().split(/[\s,]+/).filter(Boolean);
-    let visible = 0;
-    for (const { tr, product } of this.rows.values()) {
-      const match = this.matches(product);
-      if (tr.hidden === match) tr.hidden = !match;
-      if (match) visible += 1;
-    }
-    return visible;
+  /** Once a second: the order follows the values, and ages grow. */
+  tidy() {
+    const due = performance.now() - this.sortedAt > SORT_EVERY_MS;
+    if (due && !this.pointerInside && this.panel.awake()) this.sort();
+    this.request();
   }
 
-  matches(product) {
-    const id = product.toUpperCase();
-    return !this.terms.length || this.terms.some((term) => id.includes(term));
+  paint() {
+    const total = this.order.length;
+    this.rowHeight ||= this.rows[0]?.tr.offsetHeight || 26;
+    const [first, wanted] = this.range(total);
+    while (this.rows.length < wanted) this.addRow();
+    this.rows.forEach(({ tr }, i) => setHidden(tr, i >= wanted));
+    setHeight(this.above, first * this.rowHeight);
+    setHeight(this.below, (total - first - wanted) * this.rowHeight);
+    const now = performance.now();
+    let flashing = false;
+    const ids = [];
+    for (let i = 0; i < wanted; i += 1) {
+      const p = this.order[first + i];
+      ids.push(p.id);
+      flashing = this.paintRow(this.rows[i], p, first + i, now) || flashing;
+    }
+    this.stream.show(ids);
+    this.sparklines.show(ids);
+    if (!this.measured && this.rows.length) { // now that there is a row, its height is known
+      this.measured = true;
+      this.rowHeight = 0;
+      return true;
+    }
+    return flashing;
   }
+
+  /** The first row in sight, and how many: of the table's own window, or of the page's where the table does not scroll. */
+  range(total) {
+    const head = this.table.tHead.offsetHeight;
+    const scrolls = this.scroll.scrollHeight > this.scroll.clientHeight + 1 && this.scroll.clientHeight < innerHeight;
+    const top = scrolls || this.scroll.scrollTop
+      ? this.scroll.scrollTop
+      : Math.max(0, -this.scroll.getBoundingClientRect().top - head);
+    const height = Math.min(this.scroll.clientHeight, innerHeight);
+    const first = Math.max(0, Math.min(total - 1, Math.floor(top / this.rowHeight) - SPARE_ROWS));
+    const rows = Math.ceil(height / this.rowHeight) + 2 * SPARE_ROWS;
+    return [first, Math.max(0, Math.min(total - first, rows))];
+  }
+
+  addRow() {
+    const tr = make("tr");
+    const head = make("th", "", "p-id");
+    head.scope = "row";
+    const open = makeButton("", () => {}, "as-link"); // the row's click opens it; this one is for the keyboard
+    const marks = make("span", "", "marks");
+    head.append(makeShape("live"), " ", open, marks);
+    const canvas = make("canvas", "", "spark");
+    canvas.setAttribute("aria-hidden", "true");
+    const spark = make("td", "", "p-spark");
+    spark.append(canvas);
+    tr.append(head, make("td", "", "p-price"), make("td", "", "p-change"), spark, make("td", "", "p-quote wide"),
+      make("td", "", "p-quote wide"), make("td", "", "p-volume wide"), make("td", "", "p-age"));
+    this.body.insertBefore(tr, this.below);
+    this.rows.push({ tr, cells: [...tr.cells], open, marks, canvas, product: null, price: null, flashUntil: 0, restsUntil: 0 });
+  }
+
+  paintRow(row, p, index, now) {
+    const { cells } = row;
+    if (row.product !== p.id) {
+      row.product = p.id;
+      row.price = p.price;
+      row.flashUntil = 0;
+      row.sparked = null;
+      row.tr.dataset.product = p.id;
+      setText(row.open, p.id);
+    }
+    if (row.index !== index) {
+      row.index = index;
+      row.tr.setAttribute("aria-rowindex", index + 2);
+    }
+    setData(row.tr, "trust", p.trust);
+    setShape(row.cells[0].firstElementChild, p.trust);
+    const marks = [p.priority ? "PIN" : "", TRUST_MARKS[p.trust] ?? ""].filter(Boolean).join(" ");
+    setText(row.marks, marks);
+    if (row.reason !== p.reason) {
+      row.reason = p.reason;
+      row.cells[0].title = p.reason;
+    }
+    setText(cells[1], exact(p.price));
+    const [text, direction] = changeText(p.change ?? null);
+    setText(cells[2], text);
+    setData(cells[2], "direction", direction);
+    setText(cells[4], exact(p.bid));
+    setText(cells[5], exact(p.ask));
+    setText(cells[6], compact(p.volume));
+    setText(cells[7], p.tradedAt === null ? "–" : ageText((now - p.tradedAt) / 1000));
+    const line = this.sparklines.of(p.id);
+    if (row.sparked !== line.version) {
+      row.sparked = line.version;
+      paintSparkline(row.canvas, line.prices);
+    }
+    return this.flash(row, p, now);
+  }
+
+  /** A short flash in the direction of the change. Switched on and off with the other paints: fading costs 40 times that. */
+  flash(row, p, now) {
+    if (row.price !== p.price && row.price !== null && now > row.restsUntil && !CALM.matches) {
+      setData(row.cells[1], "flash", Number(p.price) > Number(row.price) ? "rise" : "fall");
+      row.flashUntil = now + FLASH_MS;
+      row.restsUntil = row.flashUntil + REST_MS;
+    } else if (now >= row.flashUntil) {
+      setData(row.cells[1], "flash", "");
+    }
+    row.price = p.price;
+    return now < row.flashUntil;
+  }
+}
+
+const TRUST_MARKS = Object.fromEntries(["behind", "stale", ...OFF_THE_MARKET].map((trust) => [trust, trust.toUpperCase()]));
+
+function setHeight(row, pixels) {
+  const height = `${Math.max(0, pixels)}px`;
+  if (row.style.height !== height) row.style.height = height;
+  setHidden(row, pixels <= 0);
+}
+
+function makeFiller() {
+  const row = make("tr", "", "filler");
+  row.setAttribute("aria-hidden", "true");
+  row.hidden = true;
+  return row;
 }

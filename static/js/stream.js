@@ -1,13 +1,24 @@
-// The live price stream: Socket.IO's `ticker_update`, `trust_update` and `product_left` events.
+// The live stream: Socket.IO, asked for the products in sight only, ten times a second at most.
 
 import { exactNumbers } from "./format.js";
 
+const MAX_HZ = 10;
+const SAMPLE_EVERY_MS = 2000;
+const CHOOSE_AFTER_MS = 150; // scrolling asks once, at its end
+
 /**
- * Connect to the hub and stay connected. Calls onTicker, onTrust and onLeft with each event's payload and onChange() when
- * the link goes up or down. Returns the link's state, which is read and never written by others.
+ * Connect to the hub and stay connected. Calls onTick(payload), onTrust(payload) and onChange() when the link goes up or
+ * down. Returns {connected, everConnected, since, roundTripMs, show(ids)}: read, never written by others; show() says
+ * which products are in sight.
  */
-export function openStream({ onTicker, onTrust, onLeft, onChange }) {
-  const state = { connected: false, everConnected: false, since: performance.now(), lastTick: null };
+export function openStream({ onTick, onTrust, onChange }) {
+  let shown = new Set();
+  let asked = new Set();
+  let timer = 0;
+  let lastSentAt = null;
+  const state = {
+    connected: false, everConnected: false, since: performance.now(), roundTripMs: null, show, frames: 0,
+  };
   const socket = globalThis.io({
     transports: ["websocket", "polling"],
     tryAllTransports: true,
@@ -15,29 +26,64 @@ export function openStream({ onTicker, onTrust, onLeft, onChange }) {
     reconnectionDelay: 500,
     reconnectionDelayMax: 4000,
     timeout: 5000,
+    auth: (give) => give({ subscribe: { products: [], max_hz: MAX_HZ, batch: true } }),
   });
   // The client's own decoder, told to keep the digits of prices.
   socket.io.decoder = new socket.io.decoder.constructor(exactNumbers);
+
+  function show(ids) {
+    shown = new Set(ids);
+    if (!timer) timer = setTimeout(choose, CHOOSE_AFTER_MS);
+  }
+
+  function choose() {
+    timer = 0;
+    if (!socket.connected) return;
+    const gone = [...asked].filter((id) => !shown.has(id));
+    const come = [...shown].filter((id) => !asked.has(id));
+    if (gone.length) socket.emit("unsubscribe", { products: gone });
+    if (come.length) socket.emit("subscribe", { products: come });
+    asked = new Set(shown);
+  }
 
   function change(connected) {
     if (connected === state.connected) return;
     state.connected = connected;
     state.everConnected ||= connected;
     state.since = performance.now();
+    asked = new Set();
+    lastSentAt = null;
+    state.roundTripMs = null;
+    if (connected) choose();
     onChange();
   }
+
+  function take(payload) {
+    if (Number.isInteger(payload.sent_at)) lastSentAt = payload.sent_at;
+    onTick(payload);
+  }
+
   socket.on("connect", () => change(true));
   socket.on("disconnect", (reason) => {
     change(false);
     // After an orderly goodbye of the server the client would stay away for good.
     if (reason === "io server disconnect") setTimeout(() => socket.connect(), 500 + Math.random() * 1000);
   });
-  socket.on("ticker_update", (payload) => {
-    state.lastTick = performance.now();
-    onTicker(payload);
+  socket.on("ticker_update", take);
+  socket.on("ticker_batch", (payloads) => {
+    state.frames += 1;
+    payloads.forEach(take);
   });
   socket.on("trust_update", onTrust);
-  socket.on("product_left", onLeft);
+  setInterval(() => {
+    if (!socket.connected || lastSentAt === null || document.hidden) return;
+    const at = performance.now();
+    // it counts in GET /latency as a round trip, and its answer tells this page's own
+    socket.timeout(4000).emit("latency_sample", { sent_at: lastSentAt }, (error) => {
+      state.roundTripMs = error ? null : performance.now() - at;
+    });
+    lastSentAt = null;
+  }, SAMPLE_EVERY_MS);
   socket.connect();
   return state;
 }

@@ -1,132 +1,137 @@
-// The verdict strip, the numbers, the banners, and what this page knows of its own link to the hub.
+// The verdict strip: can every price be trusted, and if not, which and why; and what this page knows of its own link.
 
-import { make, setData, setShape, setText, setTextWithNote } from "./dom.js";
-import { count, duration, percent } from "./format.js";
-import { Sparkline } from "./sparkline.js";
+import { $, build, make, makeButton, makeShape, setData, setHidden, setShape, setText, setTextWithNote } from "./dom.js";
+import { count, duration, milliseconds } from "./format.js";
+import { OFF_THE_MARKET, TRUSTED } from "./model.js";
+import { view } from "./view.js";
 
-const WORDS = { healthy: "Healthy", warning: "Warning", critical: "Critical", starting: "Starting" };
-const SHAPES = { healthy: "ok", warning: "warn", critical: "bad", starting: "busy", unknown: "off" };
+const TONES = { healthy: "ok", warning: "warn", critical: "bad", starting: "busy" };
 const DATA_IS_OLD_AFTER_MS = 4000;
-const TICKS_MISSED_AFTER_MS = 5000;
-const ERROR_WINDOW_MS = 60_000;
-
-const $ = (id) => document.getElementById(id);
+const NAMED_PRODUCTS = 6;
+const UNKNOWN = "Unknown: the hub does not answer";
 
 export class Verdict {
-  constructor() {
+  constructor(products) {
+    this.products = products;
     this.health = null;
     this.healthAt = 0;
     this.simulated = !$("simulated").hidden;
-    this.status = $("verdict").dataset.status;
-    this.spark = new Sparkline($("spark"));
-    this.errors = [];
-    this.total = null;
+    this.tone = $("verdict").dataset.tone;
+    this.word = $("verdict-word").textContent;
+    this.named = null;
+    this.latency = null;
+    this.text = $("link-text");
   }
 
-  /** Paint an answer of /health. */
-  paint(health, connections) {
-    const now = performance.now();
-    const rate = this.messageRate(health, now);
+  /** Take an answer of GET /health in. */
+  take(health) {
     this.health = health;
-    this.healthAt = now;
-    this.setStatus(health.status in WORDS ? health.status : "unknown");
-    const off = ["halted", "delisted"].filter((trust) => health.trust?.[trust] > 0)
-      .map((trust) => `${count(health.trust[trust])} ${trust} · `).join("");
-    setText($("sentence"), `${count(health.active_products)} of ${count(health.total_products)} products covered · ${off}`
-      + `${count(health.connected_connections)} of ${count(health.total_connections)} connections up · `
-      + `${count(rate)} messages/s`);
-    this.setReasons(Array.isArray(health.reasons) ? health.reasons : []);
-    if (typeof health.version === "string") setText($("version"), health.version);
+    this.healthAt = performance.now();
+    const tone = health.status === "healthy" && health.untrusted_products ? "warn" : TONES[health.status] ?? "off";
+    this.say(tone, String(health.headline), health.status);
+    setText($("sentence"), String(health.summary));
+    setText($("version"), String(health.version));
     setTextWithNote($("n-connections"), count(health.connected_connections), ` / ${count(health.total_connections)}`);
-    setText($("n-coverage"), percent(health.coverage_percentage));
-    setTextWithNote($("n-ticking"), count(health.ticking_products), ` / ${count(health.total_products)}`);
-    setText($("n-rate"), count(rate));
-    setText($("spark-note"), `last 2 min, peak ${count(this.spark.add(rate))}`);
-    setText($("n-errors"), count(health.total_errors));
-    setText($("n-errors-note"), this.recentErrors(health.total_errors, now));
+    setData($("n-connections"), "tone", health.connected_connections < health.total_connections ? "warn" : "");
+    setText($("n-rate"), count(health.messages_per_second));
+    setText($("n-gaps"), count(health.open_gaps));
+    setData($("n-gaps"), "tone", health.open_gaps ? "warn" : "");
     setText($("n-clients"), count(health.clients));
-    setText($("connections-hint"), `${count(connections.connected)} of ${count(connections.total_connections)} up`);
+    this.paintReasons();
+  }
+
+  /** Take an answer of GET /latency in. */
+  takeLatency(latency) {
+    setText($("n-latency"), milliseconds(latency.stages.exchange_to_hub.p99_ms));
+  }
+
+  say(tone, word, status = "unknown") {
+    setData($("verdict"), "status", status);
+    if (tone === this.tone && word === this.word) return;
+    setData($("verdict"), "tone", tone);
+    setText($("verdict-word"), word);
+    setShape($("verdict").querySelector("svg"), tone);
+    if (tone !== this.tone) {
+      $("icon").href = $("icon").href.replace(/[a-z]+\.svg$/, `${tone}.svg`);
+      setText($("announce"), word);
+    }
+    this.tone = tone;
+    this.word = word;
+  }
+
+  /** What is wrong, in words: the hub's own reasons, then the products that can't be trusted, each with its reason. */
+  paintReasons() {
+    const reasons = [...this.health.reasons].map(String);
+    const doubtful = this.products.list.filter((p) => !TRUSTED.has(p.trust) && !OFF_THE_MARKET.has(p.trust));
+    const byReason = new Map();
+    for (const p of doubtful) {
+      const key = `${p.trust}\u0000${p.reason}`;
+      byReason.set(key, [...(byReason.get(key) ?? []), p.id]);
+    }
+    const groups = [...byReason].sort(([, a], [, b]) => b.length - a.length).slice(0, 3);
+    const key = JSON.stringify([reasons, groups]);
+    if (key === this.named) return;
+    this.named = key;
+    const items = reasons.map((reason) => make("li", reason));
+    for (const [what, ids] of groups) {
+      const [trust, reason] = what.split("\u0000");
+      const item = build("li", "", makeShape(trust), " ");
+      item.dataset.trust = trust;
+      ids.slice(0, NAMED_PRODUCTS).forEach((id, i) => {
+        item.append(i ? ", " : "", makeButton(id, () => view.set({ open: id }), "as-link"));
+      });
+      const more = ids.length - NAMED_PRODUCTS;
+      item.append(`${more > 0 ? ` and ${count(more)} more` : ""}: ${trust}${reason ? `, ${reason}` : ""}`);
+      items.push(item);
+    }
+    $("reasons").replaceChildren(...items);
   }
 
   /** The banner stays as long as the hub says so, or any price on the page bears the mark. */
-  paintSimulated(anyPriceSimulated) {
+  paintSimulated() {
     if (typeof this.health?.simulated === "boolean") this.simulated = this.health.simulated;
-    const simulated = this.simulated || anyPriceSimulated;
-    if ($("simulated").hidden === simulated) $("simulated").hidden = !simulated;
-    const title = `${simulated ? "SIMULATED · " : ""}${WORDS[this.status] ?? "Unknown"} · Price Hub`;
+    const simulated = this.simulated || this.products.simulated === true;
+    setHidden($("simulated"), !simulated);
+    const title = `${simulated ? "SIMULATED · " : ""}${this.word} · Price Hub`;
     if (document.title !== title) document.title = title;
   }
 
   /** Once a second: the link in words, and no verdict that is older than its data. */
-  paintLink(stream, polling) {
+  paintLink(stream, health, board) {
     const now = performance.now();
-    const dataAt = polling.lastGood ?? 0;
+    const dataAt = health.lastGood ?? 0;
     const stale = now - dataAt > DATA_IS_OLD_AFTER_MS;
-    const tickAge = stream.lastTick === null ? null : (now - stream.lastTick) / 1000;
-    const ago = duration((now - Math.max(dataAt, stream.lastTick ?? 0)) / 1000);
+    const boardAt = board.lastGood ?? 0;
+    const boardOld = !document.hidden && now - boardAt > DATA_IS_OLD_AFTER_MS;
     let tone = "ok";
-    let text = "live";
+    let text = stream.roundTripMs === null ? "live" : `live · ${milliseconds(stream.roundTripMs)}`;
     let lost = "";
-    if (stream.connected && stale && now > DATA_IS_OLD_AFTER_MS) {
-      tone = "warn";
-      text = "prices live, health unknown";
-      lost = `The hub sends prices, but /health has not answered for ${duration((now - dataAt) / 1000)}.`;
-    } else if (stream.connected && tickAge !== null && now - stream.lastTick > TICKS_MISSED_AFTER_MS) {
-      text = `live, no tick for ${duration(tickAge)}`;
-    } else if (!stream.connected && !stream.everConnected && now < DATA_IS_OLD_AFTER_MS) {
-      tone = "busy";
-      text = "connecting";
-    } else if (!stream.connected && !stale && !polling.failing) {
-      tone = "warn";
-      text = "reconnecting, prices polled";
-    } else if (!stream.connected) {
+    if (stale && now > DATA_IS_OLD_AFTER_MS) {
       tone = "bad";
-      text = `reconnecting, data of ${ago} ago`;
-      lost = `No link to the hub: showing data of ${ago} ago. Reconnecting…`;
+      text = "no answer, reconnecting";
+      lost = `No link to the hub: showing data of ${duration((now - Math.max(dataAt, boardAt)) / 1000)} ago. Reconnecting…`;
+    } else if (boardOld && now > DATA_IS_OLD_AFTER_MS) {
+      tone = "warn";
+      text = "prices late";
+      lost = `The hub answers, but its prices have not come for ${duration((now - boardAt) / 1000)}.`;
+    } else if (!stream.connected) {
+      tone = stream.everConnected || now > DATA_IS_OLD_AFTER_MS ? "warn" : "busy";
+      text = tone === "warn" ? "stream lost, prices once a second" : "connecting";
     }
     setData($("link"), "tone", tone);
     setShape($("link").querySelector("svg"), tone);
-    setText($("link-text"), text);
+    setText(this.text, text);
     setText($("lost"), lost);
-    if ($("lost").hidden !== !lost) $("lost").hidden = !lost;
+    setHidden($("lost"), !lost);
     setData(document.documentElement, "link", tone === "bad" ? "lost" : "up");
     if (this.health && !stale) {
       setText($("uptime"), duration(this.health.uptime_seconds + (now - this.healthAt) / 1000));
-    } else if (stale && now > DATA_IS_OLD_AFTER_MS) {
-      if (this.status !== "unknown") this.setReasons([`Last known: ${WORDS[this.status].toLowerCase()}`]);
-      this.setStatus("unknown");
+    } else if (stale && now > DATA_IS_OLD_AFTER_MS && this.tone !== "off") {
+      const last = this.word;
+      this.say("off", UNKNOWN);
+      $("reasons").replaceChildren(make("li", `Last known: ${last}`));
+      this.named = null;
     }
-  }
-
-  setStatus(status) {
-    if (status === this.status && $("verdict").dataset.status === status) return;
-    this.status = status;
-    setData($("verdict"), "status", status);
-    setText($("verdict-word"), WORDS[status] ?? "Unknown");
-    $("verdict-shape").setAttribute("href", `#shape-${SHAPES[status]}`);
-    setText($("announce"), `Health: ${WORDS[status] ?? "unknown"}`);
-  }
-
-  setReasons(reasons) {
-    const key = JSON.stringify(reasons);
-    if (key === this.reasonsKey) return;
-    this.reasonsKey = key;
-    $("reasons").replaceChildren(...reasons.map((reason) => make("li", String(reason))));
-  }
-
-  messageRate(health, now) {
-    if (Number.isFinite(health.messages_per_second)) return health.messages_per_second;
-    const total = health.total_messages_received;
-    const rate = this.total === null ? 0 : ((total - this.total) * 1000) / (now - this.healthAt);
-    this.total = total;
-    return Math.max(0, rate);
-  }
-
-  recentErrors(total, now) {
-    if (this.errors.length && this.errors.at(-1)[1] > total) this.errors = []; // the hub was restarted
-    this.errors.push([now, total]);
-    while (this.errors[0][0] < now - ERROR_WINDOW_MS) this.errors.shift();
-    const recent = total - this.errors[0][1];
-    return recent > 0 ? ` +${count(recent)} / min` : "";
+    this.paintSimulated();
   }
 }

@@ -1,0 +1,58 @@
+// When panels paint: at most ten times a second, none that is out of sight, none while the reader has paused.
+
+const PAINT_EVERY_MS = 100;
+
+const panels = new Map();
+const dirty = new Set();
+let paused = false;
+let timer = 0;
+let lastPaint = 0;
+
+const inSight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const panel = panels.get(target);
+    panel.inSight = isIntersecting;
+    if (isIntersecting && dirty.has(panel)) schedule();
+  }
+}, { rootMargin: "50px" });
+
+function schedule() {
+  if (timer || paused) return;
+  const wait = Math.max(0, lastPaint + PAINT_EVERY_MS - performance.now());
+  timer = setTimeout(() => requestAnimationFrame(paint), wait);
+}
+
+function paint() {
+  timer = 0;
+  lastPaint = performance.now();
+  if (paused) return;
+  for (const panel of [...dirty]) {
+    if (!panel.inSight) continue;
+    dirty.delete(panel);
+    if (panel.paint()) dirty.add(panel); // there is more to do, though nothing new may come
+  }
+  if ([...dirty].some((panel) => panel.inSight)) schedule();
+}
+
+/** Register a panel; returns {request, inSight()}: ask for paint() to be called soon; whether it is worth it. */
+export function panel(element, paintIt) {
+  const entry = { paint: paintIt, inSight: false };
+  panels.set(element, entry);
+  inSight.observe(element);
+  return {
+    request() {
+      dirty.add(entry);
+      if (entry.inSight) schedule();
+    },
+    inSight: () => entry.inSight && !document.hidden,
+    awake: () => entry.inSight && !document.hidden && !paused,
+  };
+}
+
+/** Freeze or release every panel. */
+export function setPaused(value) {
+  paused = value;
+  if (!paused) schedule();
+}
+
+export const isPaused = () => paused;
