@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from hub.model import ConnectionStatus, Trust
+from hub.model import ConnectionStatus, Quote, Ticker, Trust
 from hub.payload import PERCENT_PLACES, iso_time
 from hub.sampled import Beats, Track
 from hub.worker import Worker
@@ -24,8 +24,11 @@ BODY_SECONDS = 0.5  # one body serves all who ask within it
 SAMPLE_SECONDS = 1.0
 MINUTE_SECONDS = 60
 CHUNK = 300  # products in one go: ticks do not wait for the whole board
-MIN_RHYTHM_MS = 1_000  # the sampler sees no finer
 HEARTBEATS_SILENT = 1.5
+
+Figures = tuple[str | None, str | None, str | None, float | None, float | None]
+"""Price, bid, ask, change in percent, volume in the quote currency."""
+NO_FIGURES: Figures = (None, None, None, None, None)
 
 
 class Board:
@@ -42,6 +45,7 @@ class Board:
         self._making = threading.Lock()
         self._made_at = float("-inf")
         self._body = b""
+        self._figures: dict[str, tuple[Quote, Figures]] = {}
         self.worker = Worker("board", self._step)
 
     # -- what is asked for ----------------------------------------------------------------------------
@@ -62,30 +66,20 @@ class Board:
         gaps = hub.ledger.open_by_product()
         reasons: dict[str, str] = {}
         rows: list[tuple[Any, ...]] = []
-        add, tracks = rows.append, self._tracks
         for start in range(0, len(products), CHUNK):
             now = time.monotonic()
             for item, quote, trust, why, verified_at in hub.book.rows(products[start : start + CHUNK], now):
                 if trust is not Trust.LIVE and trust is not Trust.QUIET:
                     reasons[item] = why
-                verified_ms = None if verified_at is None else max(0, int((now - verified_at) * 1000))
-                if quote is None:
-                    add((item, None, None, None, None, None, trust, None, verified_ms, None, slots.get(item),
-                         gaps.get(item, 0)))  # fmt: skip
-                    continue
-                ticker = quote.ticker
-                price, opened = float(ticker.price), float(ticker.open_24h)
-                known = tracks.get(item)
-                rhythm = known.rhythm_seconds if known is not None else None
-                add((
-                    item, ticker.price, _sent(ticker.best_bid), _sent(ticker.best_ask),
-                    round((price - opened) / opened * 100, PERCENT_PLACES) + 0.0 if opened else None,
-                    round(price * float(ticker.volume_24h), 2) if ticker.volume_24h != "0" else None,
-                    trust, max(0, int((now - quote.received_monotonic) * 1000)), verified_ms,
-                    None if rhythm is None else max(MIN_RHYTHM_MS, int(rhythm * 1000)), slots.get(item),
-                    gaps.get(item, 0),
+                track = self._tracks.get(item)
+                rows.append((
+                    item, *(self._figures_of(item, quote) if quote is not None else NO_FIGURES), trust,
+                    None if quote is None else max(0, int((now - quote.received_monotonic) * 1000)),
+                    None if verified_at is None else max(0, int((now - verified_at) * 1000)),
+                    None if track is None else track.rhythm_ms, slots.get(item), gaps.get(item, 0),
                 ))  # fmt: skip
             time.sleep(0)
+        self._figures = {item: self._figures[item] for item in products if item in self._figures}
         names = ("products", "price", "bid", "ask", "change_percent", "volume_quote", "trust", "age_ms", "verified_ms",
                  "rhythm_ms", "connection", "open_gaps")  # fmt: skip
         columns = zip(*rows, strict=True) if rows else ((),) * len(names)
@@ -96,6 +90,12 @@ class Board:
             "priority": list(hub.priority.last_updates()),
             "simulated": hub.simulated,
         }
+
+    def _figures_of(self, product_id: str, quote: Quote) -> Figures:
+        known = self._figures.get(product_id)
+        if known is None or known[0] is not quote:  # most prices are the same as half a second ago
+            known = self._figures[product_id] = quote, _figures(quote.ticker)
+        return known[1]
 
     def sparklines(self, product_ids: list[str]) -> dict[str, Any]:
         """Return the body of ``GET /sparklines``; products that are not watched are left out."""
@@ -159,6 +159,17 @@ class Board:
         silent = slot.silent_seconds(now)
         heard = silent < slot.age_seconds(now) and silent < HEARTBEATS_SILENT * self._hub.settings.heartbeat_seconds
         return "h" if heard else "s"
+
+
+def _figures(ticker: Ticker) -> Figures:
+    price, opened = float(ticker.price), float(ticker.open_24h)
+    return (
+        ticker.price,
+        _sent(ticker.best_bid),
+        _sent(ticker.best_ask),
+        round((price - opened) / opened * 100, PERCENT_PLACES) + 0.0 if opened else None,  # never -0.0
+        round(price * float(ticker.volume_24h), 2) if ticker.volume_24h != "0" else None,
+    )
 
 
 def _sent(text: str) -> str | None:

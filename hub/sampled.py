@@ -11,16 +11,18 @@ from hub.model import Quote
 MINUTES = 60
 HALF_LIFE_SECONDS = 300.0  # of what is known of a busy product's rhythm
 LEAST_KEPT = 0.8  # of a slow one's: its last handful of trades counts
+MIN_RHYTHM_MS = 1_000  # whoever looks once a second sees no finer
 BEATS = 60
 
 
 class Track:
     """One product: its latest quote, its rhythm, its price at the end of each minute. Times: monotonic seconds."""
 
-    __slots__ = ("_at", "_id", "_seconds", "_trades", "minutes", "quote")
+    __slots__ = ("_at", "_id", "_seconds", "_trades", "minutes", "quote", "rhythm_ms")
 
     def __init__(self) -> None:
         self.quote: Quote | None = None
+        self.rhythm_ms: int | None = None  # the usual time between two trades; the wait for the next adds nothing
         self.minutes = array("d", [nan] * (MINUTES - 1))  # those that are over, oldest first
         self._id, self._at = 0, 0.0  # the latest trade, and when it came
         self._seconds = self._trades = 0.0  # between trades, and how many: old ones count less and less
@@ -36,12 +38,8 @@ class Track:
             kept = max(0.5 ** (seconds / HALF_LIFE_SECONDS), LEAST_KEPT)
             self._seconds = self._seconds * kept + seconds
             self._trades = self._trades * kept + trade_id - self._id
+            self.rhythm_ms = max(MIN_RHYTHM_MS, int(self._seconds / self._trades * 1000))
         self._id, self._at = trade_id, at
-
-    @property
-    def rhythm_seconds(self) -> float | None:
-        """The usual time between two trades, None before the second; waiting for the next does not change it."""
-        return self._seconds / self._trades if self._trades else None
 
     def end_minute(self, missed: int) -> None:
         """Note the last price of the minute that is over; of so many after it nothing is known."""
