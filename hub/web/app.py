@@ -10,6 +10,7 @@ from flask_socketio import SocketIO
 
 from hub.hub import PriceHub
 from hub.web import guard
+from hub.web.board import add_board
 from hub.web.dashboard import add_dashboard
 from hub.web.events import make_socketio
 from hub.web.rest import make_blueprint
@@ -25,6 +26,7 @@ def create_app(hub: PriceHub) -> tuple[Flask, SocketIO]:
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)
+        add_board(routes, hub)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub)
     with_socketio = app.wsgi_app

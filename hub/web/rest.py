@@ -37,6 +37,8 @@ INDEX = (
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
+    "/board",
+    "/sparklines?products=BTC-USD",
     "/dashboard",
 )
 
