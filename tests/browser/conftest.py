@@ -92,8 +92,9 @@ class Page:
         self.js((AXE / "axe.min.js").read_text())
         found = self.driver.execute_async_script("""
         const done = arguments[arguments.length - 1];
+        const failed = (error) => done([{ id: String(error), impact: "critical", nodes: [] }]);
         axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] })
-          .then((answer) => done(answer.violations), (error) => done([{ id: String(error), impact: "critical", nodes: [] }]));
+          .then((answer) => done(answer.violations), failed);
         """)
         return [(rule["id"], rule["impact"], [node["html"][:200] for node in rule["nodes"]]) for rule in found]
 

@@ -201,7 +201,7 @@ def test_sorting(dashboard: Callable[..., Page]) -> None:
 
     def click(key: str) -> str:
         page.driver.find_element(By.CSS_SELECTOR, f'#prices-table th[data-key="{key}"] button').click()
-        headers = 'return [...document.querySelectorAll("#prices-table th[aria-sort$=ending]")].map((th) => th.dataset.key)'
+        headers = "return [...document.querySelectorAll('th[aria-sort$=ending]')].map((th) => th.dataset.key)"
         assert page.js(headers) == [key]
         return page.js(f"return document.querySelector('#prices-table th[data-key={key}]').getAttribute('aria-sort')")
 
@@ -302,8 +302,8 @@ def test_the_template_escapes() -> None:
     environment = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True, undefined=StrictUndefined)
     environment.globals["url_for"] = lambda _endpoint, filename: f"/static/{filename}"
     health = {
-        "status": HOSTILE, "headline": HOSTILE, "summary": HOSTILE, "untrusted_products": 0, "open_gaps": 0, "clients": 1,
-        "connected_connections": 1, "total_connections": 1, "messages_per_second": 1.0, "simulated": False,
+        "status": HOSTILE, "headline": HOSTILE, "summary": HOSTILE, "untrusted_products": 0, "open_gaps": 0,
+        "clients": 1, "connected_connections": 1, "total_connections": 1, "messages_per_second": 1.0, "simulated": False,
         "version": HOSTILE, "reasons": [HOSTILE], "last_updated": HOSTILE,
     }  # fmt: skip
     html = environment.get_template("dashboard.html").render(health=health)
@@ -415,7 +415,8 @@ def test_a_killed_connection_shows_within_two_seconds_and_heals(
     window.seen = null;
     const begun = performance.now();
     new MutationObserver(() => {
-      const lost = [...document.querySelectorAll("#connections-table .c-cause")].some((cell) => /[1-9]/.test(cell.textContent));
+      const causes = [...document.querySelectorAll("#connections-table .c-cause")];
+      const lost = causes.some((cell) => /[1-9]/.test(cell.textContent));
       if (lost && window.seen === null) window.seen = performance.now() - begun;
     }).observe(document.querySelector("#connections-table"), { childList: true, subtree: true, characterData: true });
     """)
