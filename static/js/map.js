@@ -1,6 +1,7 @@
 // The freshness map: every product a cell, coloured by trust, shaded by its age against its own rhythm. One canvas: 3,000
 // cells are painted in a few milliseconds, and only those whose look has changed.
 
+import { now as clock } from "./clock.js";
 import { $, build, make, makeShape, setHidden, setText } from "./dom.js";
 import { age as ageText, exact } from "./format.js";
 import { OFF_THE_MARKET, TRUSTED, TRUSTS } from "./model.js";
@@ -82,7 +83,7 @@ export class FreshnessMap {
   paint() {
     const { list } = this.products;
     if (list.length !== this.total) return void this.relayout();
-    const now = performance.now();
+    const now = clock();
     const counts = {};
     for (let i = 0; i < list.length; i += 1) {
       const p = list[i];
@@ -221,7 +222,7 @@ export class FreshnessMap {
   }
 
   say(p) {
-    const now = performance.now();
+    const now = clock();
     const age = p.tradedAt === null ? "no trade yet" : `last trade ${ageText((now - p.tradedAt) / 1000)} ago`;
     const proof = p.verifiedAt === null ? "not proved yet" : `proved ${ageText((now - p.verifiedAt) / 1000)} ago`;
     const rhythm = p.rhythm === null ? "" : `, usually every ${ageText(p.rhythm / 1000)}`;
