@@ -10,7 +10,7 @@ from flask import Blueprint, render_template
 
 from hub import __version__
 from hub.hub import PriceHub
-from hub.web.rest import connections_body
+from hub.slots import body as connections_body
 
 
 def add_dashboard(routes: Blueprint, hub: PriceHub) -> None:
