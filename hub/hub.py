@@ -26,6 +26,7 @@ from hub.feed.paths import Paths
 from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
 from hub.flow import Flow
+from hub.journal import Journal
 from hub.ledger import Ledger
 from hub.logs import Cooldown
 from hub.model import ConnectionSnapshot, Quote
@@ -53,6 +54,7 @@ class PriceHub:
         self.settings = settings = settings if settings is not None else load([], os.environ).settings
         self.epoch = f"{int(time.time()):x}-{secrets.token_hex(4)}"
         self.counters: Counter[str] = Counter()  # see docs/protocol.md, GET /health
+        self.journal = Journal(next_id=int(time.time() * 1000))
         self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
         self.fanout = Fanout(settings.flush_ms / 1000, Mode(settings.fanout_mode), self._snapshot)
         self.priority = PriorityPairs(self.publish)
