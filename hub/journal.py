@@ -1,14 +1,15 @@
 """The journal: what happened, in words for whoever is woken at night. Bounded; ``hub.store`` keeps it over restarts.
 
 A flood does not flood it: of one kind and connection a few entries a second are kept, the others are counted, and
-named by one entry when the second is over.
+named by one entry when the second is over. Where it is full, the oldest of the most frequent kind is forgotten: a
+day of alerts leaves room for the night's one lost connection.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -22,13 +23,15 @@ KINDS = (
 TONES = ("ok", "info", "warn", "bad")
 MAX_ENTRIES = 5_000
 PER_SECOND = 5  # entries of one kind and connection
+ALERTS_PER_SECOND = 20  # a market that moves sends one a product
 MAX_KEYS = 1_000  # kinds and connections that are watched for floods; past it, all others count as one
 MAX_TEXT = 500
 MAX_NAMED = 100  # products of those that were left out
+MAX_PAYLOAD = 4_096  # characters
 
 
 class Entry(NamedTuple):
-    """One thing that happened; ``at`` in wall-clock seconds."""
+    """One thing that happened; ``at`` in wall-clock seconds; ``payload``: the JSON text that an alert was sent as."""
 
     id: int
     at: float
@@ -38,6 +41,7 @@ class Entry(NamedTuple):
     product: str | None
     text: str
     data: dict[str, Any]
+    payload: str | None = None
 
     def body(self) -> dict[str, Any]:
         """Return the entry as ``GET /journal`` shows it."""
@@ -55,6 +59,10 @@ class Entry(NamedTuple):
     def names(self, product_id: str) -> bool:
         """Tell whether it is of a product, alone or among others."""
         return self.product == product_id or product_id in self.data.get("products", ())
+
+    def concerns(self, connection_id: str) -> bool:
+        """Tell whether it is of a connection, alone or among others."""
+        return self.connection_id == connection_id or connection_id in self.data.get("connections", ())
 
 
 @dataclass(slots=True)
@@ -76,15 +84,21 @@ class Journal:
         self._next_id = next_id
         self._clock = clock
         self._lock = threading.Lock()
-        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self._entries: dict[int, Entry] = {}  # by id, the oldest first
+        self._ids: defaultdict[str, deque[int]] = defaultdict(deque)  # by kind
         self._seconds: dict[tuple[str, str | None], _Second] = {}
 
     def note(
         self, kind: str, text: str, *, tone: str = "info", connection_id: str | None = None,
-        product: str | None = None, **data: Any,
+        product: str | None = None, payload: str | None = None, **data: Any,
     ) -> None:  # fmt: skip
-        """Note that something happened: ``kind`` of ``KINDS``, ``tone`` of ``TONES``, ``data`` what JSON can hold."""
-        entry = Entry(0, time.time(), kind, tone, connection_id, product, text[:MAX_TEXT], data)
+        """Note that something happened: ``kind`` of ``KINDS``, ``tone`` of ``TONES``, ``data`` what JSON can hold.
+
+        ``products`` and ``connections`` in ``data`` are lists of ids, where it concerns several.
+        """
+        if payload is not None and len(payload) > MAX_PAYLOAD:
+            payload = None
+        entry = Entry(0, time.time(), kind, tone, connection_id, product, text[:MAX_TEXT], data, payload)
         now, key = self._clock(), (kind, connection_id)
         with self._lock:
             second = self._seconds.get(key)
@@ -97,7 +111,7 @@ class Journal:
                 self._tell_left_out(second)
                 second = self._seconds[key] = _Second(now)
             second.count += 1
-            if second.count <= PER_SECOND:
+            if second.count <= (ALERTS_PER_SECOND if kind == "alert" else PER_SECOND):
                 self._add(entry)
                 return
             second.left_out += 1
@@ -126,16 +140,25 @@ class Journal:
         self._add(last._replace(text=text, data=data))
 
     def _add(self, entry: Entry) -> None:
-        self._entries.append(entry._replace(id=self._next_id))
+        self._entries[self._next_id] = entry._replace(id=self._next_id)
+        self._ids[entry.kind].append(self._next_id)
         self._next_id += 1
+        self._bound()
+
+    def _bound(self) -> None:
+        while len(self._entries) > MAX_ENTRIES:
+            del self._entries[max(self._ids.values(), key=len).popleft()]
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """Take in what a process before this one kept. At any time: what was noted meanwhile stays, as the newer."""
         with self._lock:
-            mine = {entry.id for entry in self._entries}
-            old = [entry for entry in entries if entry.id not in mine]
-            self._entries = deque(sorted([*old, *self._entries]), MAX_ENTRIES)
-            self._next_id = max([self._next_id, *(entry.id + 1 for entry in old)])
+            old = [entry for entry in entries if entry.id not in self._entries]
+            self._entries = {entry.id: entry for entry in sorted([*old, *self._entries.values()])}
+            self._ids.clear()
+            for entry in self._entries.values():
+                self._ids[entry.kind].append(entry.id)
+            self._bound()
+            self._next_id = max(self._next_id, *(entry.id + 1 for entry in old), 0)
 
     # -- reading --------------------------------------------------------------------------------------
 
@@ -143,13 +166,13 @@ class Journal:
     def last_id(self) -> int:
         """The newest entry's id, 0 before there is one."""
         with self._lock:
-            return self._entries[-1].id if self._entries else 0
+            return next(reversed(self._entries), 0)
 
     def after(self, entry_id: int, limit: int = MAX_ENTRIES) -> list[Entry]:
         """Return the entries after that one, the oldest first, at most ``limit``: what is to be written."""
         with self._lock:
             found: list[Entry] = []
-            for entry in reversed(self._entries):
+            for entry in reversed(self._entries.values()):
                 if entry.id <= entry_id:
                     break
                 found.append(entry)
@@ -161,7 +184,7 @@ class Journal:
     ) -> list[Entry]:  # fmt: skip
         """Return entries, the newest first: with ids after that, not before ``since`` (wall-clock seconds)."""
         with self._lock:
-            entries = list(self._entries)
+            entries = list(self._entries.values())
         found: list[Entry] = []
         for entry in reversed(entries):
             if len(found) >= limit or (after is not None and entry.id <= after):
@@ -170,7 +193,7 @@ class Journal:
                 continue
             if kinds is not None and entry.kind not in kinds:
                 continue
-            if connection_id is not None and entry.connection_id != connection_id:
+            if connection_id is not None and not entry.concerns(connection_id):
                 continue
             if product is None or entry.names(product):
                 found.append(entry)

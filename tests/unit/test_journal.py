@@ -42,9 +42,10 @@ def test_a_query_chooses(clock: Clock) -> None:
     journal = Journal(1, clock)
     journal.note("lost", "a", connection_id="conn_000")
     journal.note("connected", "b", connection_id="conn_001")
-    journal.note("listed", "c", products=["A-USD", "B-USD"])
+    journal.note("listed", "c", products=["A-USD", "B-USD"], connections=["conn_002", "conn_003"])
     assert texts(journal, kinds={"lost", "listed"}) == ["c", "a"]
     assert texts(journal, connection_id="conn_001") == ["b"]
+    assert texts(journal, connection_id="conn_003") == ["c"]
     assert texts(journal, product="B-USD") == ["c"]
     assert texts(journal, after=2) == ["c"]
     assert texts(journal, limit=2) == ["c", "b"]
@@ -89,6 +90,24 @@ def test_it_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = journal.query(limit=10_000)
     assert (len(entries), entries[0].id, len(entries[0].text)) == (module.MAX_ENTRIES, 6_000, module.MAX_TEXT)
     assert len(journal._seconds) <= 11
+
+
+def test_where_it_is_full_the_most_frequent_kind_gives_way(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    journal.note("lost", "the one that matters")
+    for number in range(6_000):
+        clock.now += 1.0
+        journal.note("alert", f"{number}")
+    assert texts(journal, kinds={"lost"}) == ["the one that matters"]
+    assert texts(journal, limit=10_000)[-2] == f"{6_000 - module.MAX_ENTRIES + 1}"
+
+
+def test_alerts_keep_what_they_were_sent_as_where_it_is_short(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    journal.note("alert", "short", payload='{"a":1}')
+    journal.note("alert", "long", payload=" " * (module.MAX_PAYLOAD + 1))
+    assert [entry.payload for entry in journal.query()] == [None, '{"a":1}']
+    assert "payload" not in journal.query()[0].body()
 
 
 def test_what_was_kept_goes_before_what_is_new(clock: Clock) -> None:
