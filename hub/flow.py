@@ -133,9 +133,9 @@ class Flow:
             hub.priority.tick(product_id, payload)
         elif order is Order.NEW and source is Source.WS:
             hub.publish("ticker_update", payload, product_id)
-            hub.fanout.latency.note(Stage.EXCHANGE_TO_HUB, (wall - unix_seconds(ticker.time)) * 1000, monotonic)
             hub.priority.tick(product_id, payload)
-            if not taken.first:  # a product's first ticker is its last trade, sent again: no volume of now
+            if not taken.first:  # a product's first ticker is its last trade, sent again: no tick of now
+                hub.fanout.latency.note(Stage.EXCHANGE_TO_HUB, (wall - unix_seconds(ticker.time)) * 1000, monotonic)
                 self._detect(taken.quote, payload, monotonic)
         else:
             hub.publish("trade_backfill", payload, product_id)

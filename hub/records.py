@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from hub.history import History
 from hub.journal import MAX_ENTRIES, Entry, Journal
 from hub.logs import Cooldown
-from hub.rings import STEPS, Point
+from hub.rings import STEPS, Point, Rings
 
 MAX_ROWS = 500  # of each table in one write
 PRUNE_EVERY = 600  # writes
@@ -42,9 +41,9 @@ class Rows(NamedTuple):
 class Records:
     """Owner of which entries were written. ``read`` and ``write`` run on a native thread, where nothing is logged."""
 
-    def __init__(self, journal: Journal, history: History) -> None:
+    def __init__(self, journal: Journal, rings: Rings) -> None:
         self._journal = journal
-        self._rings = history.rings
+        self._rings = rings
         self._written_id = 0
         self._writes = 0
 
