@@ -37,6 +37,7 @@ INDEX = (
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
+    "/actions",
     "/dashboard",
 )
 
