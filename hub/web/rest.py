@@ -43,6 +43,7 @@ INDEX = (
     "/board",
     "/sparklines?products=BTC-USD",
     "/clients",
+    "/actions",
     "/dashboard",
 )
 

@@ -183,8 +183,10 @@ def test_fanout_and_detect_do_not_know_each_other_or_the_web(module: str) -> Non
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_the_web_and_the_server_know_the_composition_root(module: str) -> None:
-    inner = ("hub.hub", "hub.server", "hub.audience", "hub.board", "hub.explain", "hub.flow", "hub.history", "hub.plan", "hub.slots",
-             "hub.summary")  # fmt: skip
+    inner = (
+        "hub.hub", "hub.server", "hub.audience", "hub.board", "hub.explain", "hub.flow", "hub.history", "hub.plan",
+        "hub.slots", "hub.summary",
+    )  # fmt: skip
     if module in inner or module.startswith("hub.web"):
         return
     if module == "hub":  # on first use of the name, as another test shows
