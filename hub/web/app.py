@@ -12,6 +12,7 @@ from hub.hub import PriceHub
 from hub.web import guard
 from hub.web.dashboard import add_dashboard
 from hub.web.events import make_socketio
+from hub.web.history import add_history
 from hub.web.rest import make_blueprint
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,7 @@ def create_app(hub: PriceHub) -> tuple[Flask, SocketIO]:
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)
+        add_history(routes, hub)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub)
     with_socketio = app.wsgi_app

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import re
 import time
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -16,9 +15,9 @@ from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
 from hub.model import ConnectionStatus, HealthStatus, Quote, Standing, Trust
-from hub.parse import PRODUCT_ID
 from hub.payload import iso_time, json_number, shown_source
 from hub.plan import body as plan_body
+from hub.web.arguments import limit, product_id, since
 from hub.web.guard import MAX_BODY_BYTES, error_response, json_response
 
 DEFAULT_LIMIT = 50
@@ -34,6 +33,9 @@ INDEX = (
     "/price/BTC-USD/explain",
     "/gaps",
     "/latency",
+    "/history",
+    "/journal",
+    "/signals",
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
@@ -277,26 +279,11 @@ def _too_old(product_id: str, name: str, limit: int, age_ms: int, standing: Stan
 def _gap_query() -> tuple[str | None, float | None, bool | None, int]:
     """Return (product, since in wall-clock seconds, open or closed, limit). Raises ``ValueError`` in words."""
     arguments = request.args
-    product = arguments.get("product")
-    if product is not None and not PRODUCT_ID.fullmatch(product := product.upper()):
-        raise ValueError("product must be an id such as BTC-USD")
+    product = product_id("product")
     words = {None: None, "true": True, "1": True, "false": False, "0": False}
     if arguments.get("open") not in words:
         raise ValueError("open must be true or false")
-    since = arguments.get("since")
-    try:
-        if since is None:
-            after = None
-        elif re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", since, re.ASCII):
-            after = float(since)
-        else:
-            after = datetime.fromisoformat(since).astimezone().timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise ValueError("since must be a time: ISO 8601, or seconds since 1970") from None
-    limit = arguments.get("limit", "1000")
-    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", limit, re.ASCII):
-        raise ValueError("limit must be a positive integer")
-    return product, after, words[arguments.get("open")], int(limit)
+    return product, since(), words[arguments.get("open")], limit(1000)
 
 
 def _number(text: str) -> orjson.Fragment:
