@@ -39,6 +39,7 @@ INDEX = (
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
+    "/actions",
     "/dashboard",
 )
 
