@@ -98,6 +98,10 @@ class Paths:
         """Return every slot: the primary path's, in order, then the other's."""
         return [slot for pool in self._pools.values() for slot in pool.snapshots()]
 
+    def pools(self) -> dict[str, ConnectionPool]:
+        """Return path → its pool, the primary one first."""
+        return dict(self._pools)
+
     def up(self) -> dict[str, tuple[int, int]]:
         """Return path → (its slots that are connected, all of its slots)."""
         counts = {}

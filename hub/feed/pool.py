@@ -255,6 +255,10 @@ class ConnectionPool:
         """Return every slot, in order."""
         return [slot.snapshot() for slot in self._slots]
 
+    def ticks(self) -> dict[str, int]:
+        """Return product → tickers that came, since the start."""
+        return self._ticks.copy()
+
     def totals(self) -> tuple[int, int]:
         """Return (frames received, errors) since the start, given-up slots included."""
         totals = [self._retired, *(slot.totals() for slot in self._slots)]

@@ -11,6 +11,7 @@ from flask_socketio import SocketIO
 from hub.hub import PriceHub
 from hub.web import guard
 from hub.web.actions import Actions
+from hub.web.board import add_board
 from hub.web.dashboard import add_dashboard
 from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
@@ -34,6 +35,7 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
         add_dashboard(routes, hub)
         add_history(routes, hub)
         actions.add_to(routes)
+        add_board(routes, hub)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub)
     with_socketio = app.wsgi_app

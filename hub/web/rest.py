@@ -40,6 +40,8 @@ INDEX = (
     "/tickers/BTC-USD",
     "/priority-pairs",
     "/actions",
+    "/board",
+    "/sparklines?products=BTC-USD",
     "/dashboard",
 )
 
