@@ -89,7 +89,6 @@ class PriceHub:
         self.store = self.past.store
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
         self.started_at = time.monotonic()
-        self._summary = Summary(self)
         self.board = Board(self)
         self._started = self._stopped = False
         self._workers = [
