@@ -59,7 +59,7 @@ const health = new Source("/health", HEALTH_EVERY_MS, (body, asked, received) =>
 new Source("/latency", LATENCY_EVERY_MS, (body) => verdict.takeLatency(body));
 
 startConnections(products);
-startCharts();
+startCharts(stream);
 startTimeline();
 startAlerts();
 startClients();
