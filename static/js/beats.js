@@ -40,7 +40,9 @@ export function paintBeats(svg, beats) {
     svg.children[i].setAttribute("d", path);
     if (seconds) said.push(`${name} in ${seconds} s`);
   });
-  svg.setAttribute("aria-label", `Last minute: ${said.join(", ") || "not known"}`);
+  const text = said.join(", ") || "nothing is known";
+  svg.setAttribute("aria-label", `Last minute: ${text}`);
+  svg.parentElement.title = text;
 }
 
 /** What each kind looks like, for whoever reads the bar for the first time. */

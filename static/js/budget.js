@@ -36,11 +36,11 @@ export function startBudget() {
     facts.set("Load of a slot", `${count(plan.mean_load)}/s on average`);
     facts.set("Under way", ...underWay(plan.under_way));
     setText(why, String(plan.why));
-    keep(moves, plan.moves.slice(0, SHOWN_MOVES), (move) => `${move.product} ${move.from} ${move.to}`, () => make("li"), (item, move) => {
+    const wanted = plan.moves.filter((move) => view.matches(move.product, move.from, move.to, move.in_exchange_for));
+    keep(moves, wanted.slice(0, SHOWN_MOVES), (move) => `${move.product} ${move.from} ${move.to}`, () => make("li"), (item, move) => {
       const back = move.in_exchange_for ? `, in exchange for ${move.in_exchange_for}` : "";
       setText(item, `${move.product}: ${move.from} → ${move.to}${back}: ${move.why}`);
     });
-    setText($("budget-hint"), view.filtering() ? "not filtered" : "");
   }
 
   view.on((changed) => { if (changed.includes("q")) shown.request(); });

@@ -26,8 +26,9 @@ export class ProductView {
     this.price = make("span", "", "price");
     this.change = make("span", "", "change");
     this.quote = make("p", "", "muted");
+    this.traded = make("p", "", "muted");
     this.ages = makeFacts("Last trade", "Proved", "Heartbeat", "Usual rhythm");
-    this.ids = makeFacts("Latest trade id", "Named by heartbeat", "Came by socket", "Missing");
+    this.ids = makeFacts("Trade id", "Heartbeat names", "By socket", "Missing");
     this.slot = makeButton("", () => view.set({ open: this.slot.textContent }), "as-link");
     this.slotSaid = make("span");
     this.slotWhy = make("p", "", "muted");
@@ -37,7 +38,7 @@ export class ProductView {
     this.noGaps = make("p", "None.", "muted");
     this.frames = new Frames();
     this.element = build("div", "view",
-      build("div", "lead", this.verdict, this.why, build("p", "", this.price, " ", this.change), this.quote),
+      build("div", "lead", this.verdict, this.why, build("p", "", this.price, " ", this.change), this.quote, this.traded),
       build("div", "actions",
         makeAction({ label: "Resubscribe", what: `resubscribe ${id}`, path: `/price/${encodeURIComponent(id)}/resubscribe`, title: "Unsubscribe and subscribe it on its slot" }),
         makeAction({ label: "Move to another slot", what: `move ${id}`, path: `/price/${encodeURIComponent(id)}/move`, title: "Hand it over to another slot, without a break" })),
@@ -81,7 +82,8 @@ export class ProductView {
     const [text, direction] = change(price && Number(price.price_24h) ? Number(price.price_change_percent_24h) : null);
     setText(this.change, text === "–" ? "" : `${text} in 24 h`);
     setData(this.change, "direction", direction);
-    setText(this.quote, price ? `bid ${exact(price.bid)} · ask ${exact(price.ask)} · traded ${clockOf(price.time)} UTC · by ${price.source}` : "");
+    setText(this.quote, price ? `bid ${exact(price.bid)} · ask ${exact(price.ask)}` : "");
+    setText(this.traded, price ? `traded at ${clockOf(price.time)} UTC · source: ${price.source}` : "");
   }
 
   paintProof({ ages, ids, stale_after_ms: limit }) {
@@ -91,9 +93,9 @@ export class ProductView {
     this.ages.set("Heartbeat", ago(ages.heartbeat_ms));
     this.ages.set("Usual rhythm", p?.rhythm ? `every ${age(p.rhythm / 1000)}` : "not known");
     const named = ids.last_named_by_heartbeat;
-    this.ids.set("Latest trade id", idText(ids.last));
-    this.ids.set("Named by heartbeat", idText(named), named !== null && named > ids.last ? "warn" : "");
-    this.ids.set("Came by socket", idText(ids.last_delivered));
+    this.ids.set("Trade id", idText(ids.last));
+    this.ids.set("Heartbeat names", idText(named), named !== null && named > ids.last ? "warn" : "");
+    this.ids.set("By socket", idText(ids.last_delivered));
     const missing = ids.missing_ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0);
     this.ids.set("Missing", count(missing), missing ? "warn" : "", ids.missing_ranges.map(([a, b]) => `${a}–${b}`).join(", "));
   }

@@ -23,7 +23,7 @@ export class SlotView {
     const path = `/connections/${encodeURIComponent(id)}`;
     this.verdict = make("p", "", "verdict-words");
     this.beats = makeBeats();
-    this.facts = makeFacts("Socket’s age", "Rotation", "Messages/s", "Last frame", "Reconnects", "Gaps", "Errors", "Messages", "Path");
+    this.facts = makeFacts("Socket’s age", "Rotation", "Messages/s", "Last frame", "Reconnects", "Gaps", "Errors", "Path");
     this.cause = make("p", "", "muted");
     this.products = make("ul", "", "chips");
     this.productsPart = section("Products", this.products);
@@ -31,7 +31,7 @@ export class SlotView {
     this.noEvents = make("p", "None since the hub’s start.", "muted");
     this.frames = new Frames();
     this.element = build("div", "view",
-      build("div", "lead", this.verdict, this.beats, build("p", "scale", make("span", "a minute ago"), makeLegend(), make("span", "now"))),
+      build("div", "lead", this.verdict, this.beats, build("p", "scale", make("span", "a minute ago"), make("span", "now")), makeLegend()),
       build("div", "actions",
         makeAction({ label: "Reconnect", what: `reconnect ${id}`, path: `${path}/reconnect`, title: "Close the socket and open another: a short gap, repaired by REST" }),
         makeAction({ label: "Rotate", what: `rotate ${id}`, path: `${path}/rotate`, title: "Open another socket first, then hand over: no gap" })),
@@ -66,7 +66,6 @@ export class SlotView {
     facts.set("Reconnects", count(slot.reconnects));
     facts.set("Gaps", count(slot.gaps));
     facts.set("Errors", count(slot.error_count));
-    facts.set("Messages", count(slot.total_messages));
     facts.set("Path", String(slot.path ?? "–"));
     setText(this.cause, slot.last_cause ? `Last reconnect for: ${slot.last_cause}` : "");
     setHidden(this.cause, !slot.last_cause);
