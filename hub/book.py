@@ -34,6 +34,9 @@ AGREEING_BEATS = 2
 REST_LAG_SECONDS = 3.0  # an answer of REST may be that old: of what a heartbeat named since it proves nothing
 LATE_SECONDS = 0.5  # from arrival to reading: the hub stood still, or is slower than its feed
 
+Row = tuple[str, Quote | None, Trust, str, float | None]
+"""A product, its latest, how far that can be trusted, why, and the second of the last proof (monotonic)."""
+
 
 class Book:
     """The latest ticker of each product, and the evidence for it."""
@@ -273,6 +276,15 @@ class Book:
             verified_at = entry.verified_at if entry.verified_at is not None else entry.quote.received_monotonic
             ages = (now - at for at in (entry.quote.received_monotonic, verified_at, entry.quote_at))
             return Standing(trust, reason, *(max(0, int(age * 1000)) for age in ages))
+
+    def rows(self, product_ids: Iterable[str], now: float) -> list[Row]:
+        """Return what a table shows of those of these products that are watched, at ``now`` (monotonic)."""
+        after = self.stale_after_seconds
+        with self._lock:
+            return [
+                (item, entry.quote, *entry.verdict(now, after), entry.verified_at)
+                for item in product_ids if (entry := self._entries.get(item)) is not None
+            ]  # fmt: skip
 
     def late(self, now: float, after_seconds: float) -> list[Late]:
         """Return the products of which a heartbeat has named, for so long, trades that did not come.

@@ -45,7 +45,8 @@ class SettingsError(ValueError):
 
 
 def _setting(default: Any, parse: Callable[[str], Any], help_text: str, *, secret: bool = False) -> Any:
-    return field(default=default, metadata={"parse": parse, "help": help_text, "secret": secret})
+    metadata = {"parse": parse, "help": help_text, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,9 @@ class Settings:
     log_level: str = _setting("INFO", parse.choice(*LOG_LEVELS, upper=True), f"one of {', '.join(LOG_LEVELS)}")
     api_tokens: tuple[str, ...] = _setting(
         (), parse.words, "comma-separated tokens; where set, REST and Socket.IO clients must present one", secret=True
+    )
+    admin_token: str = _setting(
+        "", parse.secret(16), "token of at least 16 characters for the actions; unset: they are off", secret=True
     )
     state_dir: str = _setting(".state", parse.text, "folder for what is kept over a restart (the last good catalogue)")
     catalogue_refresh_seconds: float = _setting(
@@ -182,7 +186,7 @@ class Loaded:
             value = getattr(self.settings, item.name)
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
             if item.metadata["secret"] and value:
-                shown = f"(hidden, {len(value)} set)"
+                shown = f"(hidden, {len(value)} set)" if isinstance(value, tuple) else "(hidden)"
             lines.append(f"{item.name.upper()} = {shown or '(unset)'}  ({self.sources[item.name]})")
         return "\n".join(lines)
 

@@ -68,7 +68,9 @@ class Flow:
     def callbacks(self, primary: bool) -> Callbacks:
         """Return whom the connections of a path tell."""
         lost = self.on_lost if primary else self.on_lost_beside
-        return Callbacks(self.on_event, lost, self.on_delivering, self.on_left_out, self.on_skipped)
+        return Callbacks(
+            self.on_event, lost, self.on_delivering, self.on_left_out, self.on_skipped, self._hub.notes.transferred
+        )
 
     def on_event(self, connection_id: str, event: Event, wall: float, monotonic: float, now: float) -> None:
         """Take in what a socket brought (see ``Callbacks.event``)."""
@@ -131,9 +133,9 @@ class Flow:
             hub.priority.tick(product_id, payload)
         elif order is Order.NEW and source is Source.WS:
             hub.publish("ticker_update", payload, product_id)
-            hub.fanout.latency.note(Stage.EXCHANGE_TO_HUB, (wall - unix_seconds(ticker.time)) * 1000, monotonic)
             hub.priority.tick(product_id, payload)
-            if not taken.first:  # a product's first ticker is its last trade, sent again: no volume of now
+            if not taken.first:  # a product's first ticker is its last trade, sent again: no tick of now
+                hub.fanout.latency.note(Stage.EXCHANGE_TO_HUB, (wall - unix_seconds(ticker.time)) * 1000, monotonic)
                 self._detect(taken.quote, payload, monotonic)
         else:
             hub.publish("trade_backfill", payload, product_id)
@@ -186,13 +188,16 @@ class Flow:
     def on_lost(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
         hub = self._hub
         hub.counters[f"lost_{cause}"] += 1
+        hub.notes.lost(connection_id, len(product_ids), cause)
         hub.watch.lost(connection_id, product_ids, cause)
 
     def on_lost_beside(self, connection_id: str, product_ids: tuple[str, ...], cause: str) -> None:
         """Note that a connection of the second path is gone: of what the first one delivers nothing is in doubt."""
         hub = self._hub
         hub.counters[f"lost_{cause}"] += 1
-        if alone := self._without_primary(product_ids):
+        alone = self._without_primary(product_ids)
+        hub.notes.lost(connection_id, len(product_ids), cause, beside=not alone)
+        if alone:
             hub.watch.lost(connection_id, alone, cause)
 
     def _without_primary(self, product_ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -208,6 +213,7 @@ class Flow:
         hub.book.doubt(product_ids if primary else self._without_primary(product_ids))
 
     def on_delivering(self, connection_id: str) -> None:
+        self._hub.notes.delivering(connection_id)
         self._hub.watch.delivering(connection_id)
 
     def on_left_out(self, product_ids: list[str]) -> None:
@@ -216,13 +222,16 @@ class Flow:
     def on_pause(self, seconds: float) -> None:
         hub = self._hub
         hub.counters["pauses"] += 1
+        hub.notes.paused(seconds)
         hub.watch.paused(seconds)
 
     def _detect(self, quote: Quote, payload: str, monotonic: float) -> None:
         hub = self._hub
         alert = self.volume.trade(quote.ticker.product_id, float(quote.ticker.last_size), monotonic)
         if alert is not None:
-            hub.publish("volume_alert", _alert_payload(alert, payload, quote.ticker.simulated), alert.product_id)
+            text = _alert_payload(alert, payload, quote.ticker.simulated)
+            hub.publish("volume_alert", text, alert.product_id)
+            hub.notes.alert("volume_alert", text)
 
 
 def _alert_payload(alert: VolumeAlert, ticker: str, simulated: bool) -> str:

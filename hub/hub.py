@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from hub.board import Board
 from hub.book import Book
 from hub.catalogue_keeper import CatalogueKeeper, changes
 from hub.config import Settings, load
@@ -26,12 +27,16 @@ from hub.feed.paths import Paths
 from hub.feed.repair import Repair
 from hub.feed.rest import RestClient
 from hub.flow import Flow
+from hub.history import History
+from hub.journal import Journal
 from hub.ledger import Ledger
 from hub.logs import Cooldown
 from hub.model import ConnectionSnapshot, Quote
+from hub.notes import Notes
 from hub.parse import PRODUCT_ID
 from hub.past import Past
 from hub.payload import aged_payload, iso_time
+from hub.records import Records
 from hub.summary import Summary
 from hub.trust import by_catalogue
 from hub.watch import Watch
@@ -53,6 +58,8 @@ class PriceHub:
         self.settings = settings = settings if settings is not None else load([], os.environ).settings
         self.epoch = f"{int(time.time()):x}-{secrets.token_hex(4)}"
         self.counters: Counter[str] = Counter()  # see docs/protocol.md, GET /health
+        self.journal = Journal(next_id=int(time.time() * 1000))
+        self.notes = Notes(self.journal, settings.missed_heartbeats * settings.heartbeat_seconds)
         self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
         self.fanout = Fanout(settings.flush_ms / 1000, Mode(settings.fanout_mode), self._snapshot)
         self.priority = PriorityPairs(self.publish)
@@ -69,19 +76,25 @@ class PriceHub:
             settings, flow.callbacks, flow.on_pause, last_id=self.book.last_id, priority=self.priority.last_updates
         )
         self.pool = self.paths.primary
-        self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self.publish, self.paths.snapshots)
+        self.watch = Watch(
+            self.book, self.pool, self.ledger, self.repair, self.publish, self.paths.snapshots, self.notes
+        )
         self.catalogue = CatalogueKeeper(
             CatalogueSource(self.rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
         )
-        self.past = Past(settings, self.book, self.ledger, self.watch, self.repair)
+        self._summary = Summary(self)
+        self.history = History(self, self._summary)
+        records = Records(self.journal, self.history.rings)
+        self.past = Past(settings, self.book, self.ledger, self.watch, self.repair, records)
         self.store = self.past.store
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
         self.started_at = time.monotonic()
-        self._summary = Summary(self)
+        self.board = Board(self)
         self._started = self._stopped = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.fallback.worker,
-            self.catalogue.worker, self._summary.worker, *([self.store.worker] if self.store is not None else []),
+            self.catalogue.worker, self.history.worker, self.board.worker,
+            *([self.store.worker] if self.store is not None else []),
         ]  # fmt: skip
 
     # -- life -----------------------------------------------------------------------------------------
@@ -139,7 +152,9 @@ class PriceHub:
 
         Raises ``orjson.JSONEncodeError`` (a ``TypeError``) for what strict JSON can't hold.
         """
-        self.publish(event, orjson.dumps(payload).decode())
+        text = orjson.dumps(payload).decode()
+        self.publish(event, text)
+        self.notes.alert(event, text)
 
     def _take_catalogue(self, catalogue: Catalogue) -> None:
         verdicts = {product.id: found for product in catalogue.products if (found := by_catalogue(product))}
@@ -154,7 +169,9 @@ class PriceHub:
             self.past.settle()
         self.book.set_catalogue(verdicts, catalogue.as_of)
         self.paths.set_idle(self.book.idle())
-        for event, product_id, reason in changes(before, catalogue):
+        told = changes(before, catalogue)
+        self.notes.listings(told)
+        for event, product_id, reason in told:
             if event == "product_left":
                 self.priority.remove(product_id)
             body = {"crypto": product_id, "reason": reason, "time": iso_time(catalogue.as_of)}

@@ -78,6 +78,7 @@ class Ledger:
         self._forgotten: list[Gap] = []  # open ones that did not fit, not told as changed yet
         self.forgotten_total = 0
         self.totals: Counter[str] = Counter()  # gaps by cause
+        self.totals_of_slots: Counter[str] = Counter()  # gaps by connection
 
     def restore(self, gaps: Iterable[Gap]) -> None:
         """Take in what a process before this one kept, oldest first; trades that are missing still stay so.
@@ -193,6 +194,11 @@ class Ledger:
         with self._lock:
             return sum(gap.closed_at is None for gap in self._gaps.values())
 
+    def open_by_product(self) -> dict[str, int]:
+        """Return product → how many gaps of it are open; those without any are left out."""
+        with self._lock:
+            return {product: len({gap.id for *_, gap in held}) for product, held in self._missing.items()}
+
     def query(
         self, product: str | None = None, since: float | None = None, is_open: bool | None = None, limit: int = 1000
     ) -> list[dict[str, Any]]:
@@ -221,6 +227,8 @@ class Ledger:
         self._gaps[gap.id] = gap
         self._miss(gap)
         self.totals[cause.value] += 1
+        if connection_id is not None:
+            self.totals_of_slots[connection_id] += 1
         self._bound()
         return gap
 

@@ -276,6 +276,20 @@ class Activity(NamedTuple):
     excused: int
 
 
+class Transferred(NamedTuple):
+    """How the rotation of a connection (``connection_id``) or a move of products (None) ended.
+
+    ``how``: ``rotated``, ``moved``, else what went wrong, in a word; ``why`` it was begun.
+    """
+
+    connection_id: str | None
+    connections: tuple[str, ...]
+    products: tuple[str, ...]
+    how: str
+    seconds: float
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionSnapshot:
     """One connection slot at one moment. Times are wall-clock seconds since the epoch, or None for never."""

@@ -67,6 +67,16 @@ def words(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.strip() for item in value.split(",") if item.strip()))
 
 
+def secret(least: int) -> Callable[[str], str]:
+    """Return a parser of a word that is hard to guess and fits into a header."""
+    def parse(value: str) -> str:
+        if not re.fullmatch(rf"[!-~]{{{least},200}}", value):
+            raise ValueError(f"must have {least} to 200 letters, digits or signs of ASCII, without spaces")
+        return value
+
+    return parse
+
+
 def product_ids(value: str) -> tuple[str, ...]:
     """Return product ids in upper case."""
     ids = words(value.upper())

@@ -14,6 +14,7 @@ from hub.config import Settings
 from hub.feed.repair import Repair
 from hub.ledger import Gap, Ledger
 from hub.model import Cause
+from hub.records import Records
 from hub.store import Store
 from hub.watch import Watch
 
@@ -21,7 +22,9 @@ from hub.watch import Watch
 class Past:
     """Owner of the last ids of before, and of the file that keeps them and the gaps; no file for simulated prices."""
 
-    def __init__(self, settings: Settings, book: Book, ledger: Ledger, watch: Watch, repair: Repair) -> None:
+    def __init__(
+        self, settings: Settings, book: Book, ledger: Ledger, watch: Watch, repair: Repair, records: Records,
+    ) -> None:  # fmt: skip
         self._book = book
         self._ledger = ledger
         self._watch = watch
@@ -29,7 +32,9 @@ class Past:
         self._ids: dict[str, int] = {}
         self._settled: frozenset[str] | None = None  # the products that the exchange's own list has settled
         # simulated prices must not outlive their process
-        self.store = None if settings.simulate else Store(_ledger_path(settings), book.last_ids, self.restore)
+        self.store = None if settings.simulate else Store(
+            _ledger_path(settings), book.last_ids, self.restore, records
+        )
 
     def restore(self, gaps: list[Gap], last_ids: dict[str, int]) -> None:
         """Take in what was kept: at the start, or as soon as it can be read."""

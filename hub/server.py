@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -31,15 +32,19 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.simulator = start_simulator(settings) if settings.simulate else None
+        self.made_up_token: str | None = None
         if self.simulator is not None:
+            if not settings.admin_token:
+                self.made_up_token = secrets.token_urlsafe(18)
             settings = settings.replace(
+                admin_token=settings.admin_token or self.made_up_token,
                 ws_url=self.simulator.ws_url, rest_url=self.simulator.rest_url, ws_dialect="exchange",
                 advanced_trade_ws_url=self.simulator.advanced_trade_ws_url,
                 advanced_trade_rest_url=self.simulator.advanced_trade_rest_url,
             )  # fmt: skip
         self.settings = settings
         self.hub = PriceHub(settings)
-        self.app, self.socketio = create_app(self.hub)
+        self.app, self.socketio = create_app(self.hub, self.simulator.control if self.simulator is not None else None)
         self._stopped = threading.Lock()
 
     def start(self) -> None:
@@ -96,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
     service.start()
     server = threading.Thread(target=green.serve, args=(sock, service.app), name="http", daemon=True)
     server.start()
-    _announce(service.settings, sock.getsockname()[1])
+    _announce(service, sock.getsockname()[1])
     while not stop.is_set() and server.is_alive():
         time.sleep(SIGNAL_POLL_SECONDS)
     with contextlib.suppress(OSError):
@@ -105,9 +110,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if stop.is_set() else 1
 
 
-def _announce(settings: Settings, port: int) -> None:
+def _announce(service: Service, port: int) -> None:
+    settings = service.settings
     host = "localhost" if settings.host in ("0.0.0.0", "::", "127.0.0.1") else settings.host
     what = "SIMULATED prices" if settings.simulate else "live prices"
-    print(f"Price Hub serves {what} at http://{host}:{port}/dashboard", flush=True)
-
-
+    lines = [f"Price Hub serves {what} at http://{host}:{port}/dashboard"]
+    if service.made_up_token is not None:  # one that was set is never shown
+        lines.append(f"Token for actions and drills, until it stops: {service.made_up_token}")
+    print(*lines, sep="\n", flush=True)

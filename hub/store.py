@@ -1,8 +1,8 @@
-"""What outlives a restart: the ledger, and the last trade id of each product. Embedded SQLite, written behind.
+"""What outlives a restart: the ledger, the last trade id of each product, and ``hub.records``. Written behind.
 
-Nobody waits for the disk: changes are queued (bounded; what does not fit is counted) and written by one worker, through
-a native thread, because a database call blocks every green one. A file that can't be opened is tried again, later and
-later; one that is corrupt is renamed aside and begun anew.
+It is embedded SQLite. Nobody waits for the disk: changes are queued (bounded; what does not fit is counted) and written
+by one worker, through a native thread, because a database call blocks every green one. A file that can't be opened is
+tried again, later and later; one that is corrupt is renamed aside and begun anew.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 from hub import green
 from hub.ledger import MAX_ENTRIES, Gap
 from hub.logs import Cooldown
+from hub.records import MAX_ROWS, Recorded, Records
 from hub.worker import Worker
 
 WRITE_SECONDS = 1.0
@@ -59,11 +60,12 @@ class Store:
 
     def __init__(
         self, path: Path, last_ids: Callable[[], Mapping[str, int]],
-        restore: Callable[[list[Gap], dict[str, int]], None],
+        restore: Callable[[list[Gap], dict[str, int]], None], records: Records | None = None,
     ) -> None:  # fmt: skip
         self._path = path
         self._last_ids = last_ids
         self._restore = restore
+        self._records = records
         self._queue: dict[int, Gap] = {}
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
@@ -99,10 +101,12 @@ class Store:
         """Open the file if it is not open, and write what is queued; return the seconds until the next step."""
         try:
             if self._db is None:
-                bodies, last_ids = green.call_native(self._guarded, self._open)
+                bodies, last_ids, recorded = green.call_native(self._guarded, self._open)
                 self._written_ids.clear()
                 self._restore(self._read(bodies), last_ids)
-            more = self._write_queued()
+                if self._records is not None:
+                    self._records.restore(*recorded)
+            more = self._write_queued() | self._write_records()
             self._reopen_seconds = REOPEN_SECONDS[0]
             return 0.0 if more else WRITE_SECONDS
         except (OSError, sqlite3.Error) as error:
@@ -156,6 +160,16 @@ class Store:
                 self._only = None
         return more
 
+    def _write_records(self) -> bool:
+        """Write of the journal and the history what is new; tell whether there is more."""
+        if self._records is None:
+            return False
+        rows = self._records.rows()
+        if rows.entries or rows.points:
+            green.call_native(self._guarded, self._records.write, self._db, rows)
+            self._records.written(rows)
+        return max(len(rows.entries), len(rows.points)) == MAX_ROWS
+
     def _failed(self, error: Exception) -> None:
         self.failures_total += 1
         kind = type(error).__name__
@@ -183,8 +197,8 @@ class Store:
                 Path(f"{old}{end}").unlink(missing_ok=True)
         return aside
 
-    def _open(self) -> tuple[list[str], dict[str, int]]:
-        """Open the file; return the bodies of the latest gaps, oldest first, and product → last trade id."""
+    def _open(self) -> tuple[list[str], dict[str, int], Recorded]:
+        """Open the file; return the bodies of the latest gaps, oldest first, product → last trade id, the records."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(self._path, timeout=1.0, check_same_thread=False)
         try:
@@ -196,6 +210,7 @@ class Store:
             return (
                 [body for (body,) in self._db.execute(LATEST, (RESTORED_GAPS,))],
                 dict(self._db.execute("select product, trade_id from last_ids").fetchall()),
+                self._records.read(self._db) if self._records is not None else ([], []),
             )
         except BaseException:
             self._close()

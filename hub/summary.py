@@ -9,12 +9,9 @@ from hub import __version__
 from hub.detect import health
 from hub.model import ConnectionStatus, HealthStatus
 from hub.payload import iso_time
-from hub.worker import Worker
 
 if TYPE_CHECKING:
     from hub.hub import PriceHub
-
-SAMPLE_SECONDS = 1.0
 
 
 class Summary:
@@ -24,12 +21,14 @@ class Summary:
         self._hub = hub
         self._errors = health.ErrorWindow()
         self._was_covered = False
-        self.worker = Worker("summary", self._sample)
 
-    def _sample(self) -> float:
-        self._errors.sample(time.monotonic(), *self._hub.paths.totals())
-        self.body()  # notes that it was healthy once, whether or not anybody asks
-        return SAMPLE_SECONDS
+    def sample(self) -> dict[str, Any]:
+        """Do what is to be done each second, whether or not anybody asks; return the body of ``GET /health``."""
+        hub = self._hub
+        self._errors.sample(time.monotonic(), *hub.paths.totals())
+        body = self.body()
+        hub.notes.health(body["status"], body["reasons"], hub.paths.up())
+        return body
 
     def body(self) -> dict[str, Any]:
         """Return the body of ``GET /health``; each of its fields is described in docs/protocol.md."""

@@ -21,6 +21,7 @@ from hub.feed.repair import Repair
 from hub.ledger import Gap, Ledger
 from hub.logs import Cooldown
 from hub.model import Cause, ConnectionSnapshot, ConnectionStatus, IdRange, Late, TrustChange
+from hub.notes import Notes
 from hub.payload import iso_time
 from hub.trust import BEHIND_SECONDS
 from hub.worker import Worker
@@ -44,7 +45,7 @@ class Watch:
 
     def __init__(
         self, book: Book, pool: ConnectionPool, ledger: Ledger, repair: Repair,
-        publish: Callable[[str, str, str], None], connections: Callable[[], list[ConnectionSnapshot]],
+        publish: Callable[[str, str, str], None], connections: Callable[[], list[ConnectionSnapshot]], notes: Notes,
     ) -> None:  # fmt: skip
         """``connections()`` returns the slots of all paths, ``pool`` those of the primary one."""
         self._book = book
@@ -53,6 +54,7 @@ class Watch:
         self._ledger = ledger
         self._repair = repair
         self._publish = publish
+        self._notes = notes
         self._treated: dict[str, tuple[int, float]] = {}  # product → steps of the escalation taken, when the last was
         self._owed_at: dict[str, float] = {}  # product → when it was last owed anything
         self._offline: dict[str, Gap] = {}  # connection → its gap in the ledger
@@ -181,5 +183,13 @@ class Watch:
         # by the last step, not by the age alone: each subscription brings a ticker, and the age begins anew
         if now - last_at >= RETRY_SECONDS or (taken == 1 and age_seconds >= MOVE_SECONDS):
             self._treated[product_id] = taken + 1, now
-            if not (taken % 2 and self._pool.move(product_id)):
+            source = self._slot_id(product_id)
+            if taken % 2 and self._pool.move(product_id):
+                self._notes.moved(product_id, source, self._slot_id(product_id), age_seconds)
+            else:
                 self._pool.resubscribe(product_id)
+                self._notes.resubscribed(product_id, source, age_seconds)
+
+    def _slot_id(self, product_id: str) -> str:
+        slot = self._pool.slot_of(product_id)
+        return slot.id if slot is not None else "no connection"

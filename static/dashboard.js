@@ -5,7 +5,7 @@ import { Source } from "./js/api.js";
 import { startBudget } from "./js/budget.js";
 import { startCharts } from "./js/charts.js";
 import { startClients } from "./js/clients.js";
-import { learn } from "./js/clock.js";
+import { freeze, isFrozen, learn } from "./js/clock.js";
 import { startConnections } from "./js/connections.js";
 import { addCurlButtons } from "./js/curl.js";
 import { $, copy, setHidden, setText, toast } from "./js/dom.js";
@@ -13,7 +13,6 @@ import { startDrawer } from "./js/drawer.js";
 import { duration } from "./js/format.js";
 import { FreshnessMap } from "./js/map.js";
 import { Products } from "./js/model.js";
-import { isPaused, setPaused } from "./js/painter.js";
 import { PriceTable } from "./js/prices.js";
 import { openStream } from "./js/stream.js";
 import { startTimeline } from "./js/timeline.js";
@@ -30,11 +29,11 @@ const verdict = new Verdict(products);
 
 const stream = openStream({
   onTick: (payload) => {
-    if (products.takeTick(payload)) prices.request();
+    if (!isFrozen() && products.takeTick(payload)) prices.request();
     board.nudge();
   },
   onTrust: (payload) => {
-    if (products.takeTrust(payload)) map.request();
+    if (!isFrozen() && products.takeTrust(payload)) map.request();
   },
   onChange: () => everySecond(),
 });
@@ -42,14 +41,14 @@ const prices = new PriceTable(products, stream);
 const map = new FreshnessMap(products);
 
 const board = new Source("/board", BOARD_EVERY_MS, (body, asked, received) => {
-  if (isPaused()) return;
+  if (isFrozen()) return;
   if (products.takeBoard(body, received - asked)) {
     prices.sort();
     map.relayout();
   }
   map.request();
   prices.tidy();
-}, { wanted: () => !isPaused() });
+}, { wanted: () => !isFrozen() });
 
 const health = new Source("/health", HEALTH_EVERY_MS, (body, asked, received) => {
   learn(body.last_updated, asked, received);
@@ -60,7 +59,7 @@ const health = new Source("/health", HEALTH_EVERY_MS, (body, asked, received) =>
 new Source("/latency", LATENCY_EVERY_MS, (body) => verdict.takeLatency(body));
 
 startConnections(products);
-startCharts();
+startCharts(stream);
 startTimeline();
 startAlerts();
 startClients();
@@ -79,7 +78,7 @@ function everySecond() {
 
 function pause(wanted) {
   pausedAt = wanted ? performance.now() : null;
-  setPaused(wanted);
+  freeze(wanted);
   $("pause").setAttribute("aria-pressed", String(wanted));
   setText($("pause"), wanted ? "Resume" : "Pause");
   setHidden($("paused"), !wanted);

@@ -42,6 +42,7 @@ class Latency:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._slots: dict[Stage, deque[tuple[float, Counter[int]]]] = {stage: deque() for stage in Stage}
+        self._cut_at = float("-inf")
 
     def note(self, stage: Stage, milliseconds: float, now: float) -> None:
         """Note one value; ``now`` is monotonic."""
@@ -65,6 +66,22 @@ class Latency:
         while slots and now - slots[0][0] > WINDOW_SECONDS:
             slots.popleft()
 
+    def cut(self) -> dict[Stage, Counter[int]]:
+        """Return what was noted since the last call: the histogram of each stage. For one caller.
+
+        It begins new slots, so that whoever notes does nothing more for it.
+        """
+        since, self._cut_at = self._cut_at, self._clock()
+        found: dict[Stage, Counter[int]] = {}
+        for stage, slots in self._slots.items():
+            slots.append((self._cut_at, Counter()))
+            self._drop_old(slots, self._cut_at)
+            total = found[stage] = Counter()
+            for at, slot in list(slots)[:-1]:
+                if at >= since:
+                    total.update(slot.copy())  # a copy is made at once; another thread may note meanwhile
+        return found
+
     def body(self) -> dict[str, Any]:
         """Return the stages of ``GET /latency``; percentiles are None where nothing was noted."""
         now = self._clock()
@@ -73,9 +90,9 @@ class Latency:
             self._drop_old(slots, now)
             total: Counter[int] = Counter()
             for _, slot in list(slots):
-                total.update(slot)
+                total.update(slot.copy())
             stages[stage.value] = {
-                "count": total.total(), **{f"p{percent}_ms": _percentile(total, percent) for percent in PERCENTILES}
+                "count": total.total(), **{f"p{percent}_ms": percentile(total, percent) for percent in PERCENTILES}
             }  # fmt: skip
         return stages
 
@@ -88,7 +105,8 @@ def _bucket(milliseconds: float) -> int:
     return index if milliseconds > 0 else -index
 
 
-def _percentile(total: Counter[int], percent: int) -> float | None:
+def percentile(total: Counter[int], percent: int) -> float | None:
+    """Return a percentile of a histogram in milliseconds, None for an empty one."""
     left = math.ceil(total.total() * percent / 100)
     for bucket in sorted(total):
         left -= total[bucket]

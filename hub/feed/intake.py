@@ -14,7 +14,7 @@ from hub.feed.recent import RecentFrames
 from hub.feed.sequence import Sequence, Step
 from hub.feed.tally import Tally
 from hub.logs import Cooldown
-from hub.model import ConnectionHeartbeat, Envelope, Event, FrameRefused, Heartbeat, Market, Ticker
+from hub.model import ConnectionHeartbeat, Envelope, Event, FrameRefused, Heartbeat, Market, Ticker, Transferred
 
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -28,7 +28,8 @@ class Callbacks(NamedTuple):
     product_ids, cause)`` when a socket that was open is gone; ``delivering(connection_id)`` when the next one has
     brought its first data, or its acknowledgement where no product trades (from the watchdog's thread);
     ``left_out(product_ids)`` when an acknowledgement lacks them and they are asked for again;
-    ``skipped(connection_id, product_ids)`` when frames of a socket were lost, whose none can be told.
+    ``skipped(connection_id, product_ids)`` when frames of a socket were lost, whose none can be told. And whom a pool
+    tells: ``transferred(ended)`` when a rotation or a move of products has ended.
     """
 
     event: Callable[[str, Event, float, float, float], None]
@@ -36,6 +37,7 @@ class Callbacks(NamedTuple):
     delivering: Callable[[str], None]
     left_out: Callable[[list[str]], None]
     skipped: Callable[[str, tuple[str, ...]], None] = lambda _, __: None
+    transferred: Callable[[Transferred], None] = lambda _: None
 
 
 class Intake:

@@ -72,6 +72,16 @@ class Paths:
         """Have a slot's socket replaced without a break, soon; False if there is no such slot."""
         return any(pool.rotate(connection_id) for pool in self._pools.values())
 
+    def reconnect(self, connection_id: str) -> bool:
+        """Have a slot give up its socket, if it has one, and open the next; False if there is no such slot."""
+        slots = [slot for pool in self._pools.values() for slot in pool.slots() if slot.id == connection_id]
+        for slot in slots:
+            if slot.is_open:
+                slot.replace("on_demand")
+            else:
+                slot.hurry(time.monotonic())
+        return bool(slots)
+
     def stop(self, timeout_seconds: float) -> None:
         """Close every connection, within that time altogether. Idempotent."""
         give_up_at = time.monotonic() + timeout_seconds
@@ -87,6 +97,10 @@ class Paths:
     def snapshots(self) -> list[ConnectionSnapshot]:
         """Return every slot: the primary path's, in order, then the other's."""
         return [slot for pool in self._pools.values() for slot in pool.snapshots()]
+
+    def pools(self) -> dict[str, ConnectionPool]:
+        """Return path → its pool, the primary one first."""
+        return dict(self._pools)
 
     def up(self) -> dict[str, tuple[int, int]]:
         """Return path → (its slots that are connected, all of its slots)."""

@@ -82,7 +82,7 @@ class ConnectionPool:
         self._idle: frozenset[str] = frozenset()  # products that the exchange halted or delisted
         self._retired = Totals()
         self._retired_refused: Counter[str] = Counter()
-        self.transfers = Transfers(last_id, self._put_in_place, self._count_retired)
+        self.transfers = Transfers(last_id, self._put_in_place, self._count_retired, callbacks.transferred)
         self.schedule = Schedule(settings.rotate_after_seconds, self._rng)
         self._ticks: dict[str, int] = {}  # product → tickers that came; each is counted by one thread at a time
         self.meter = balance.Meter(LOAD_WINDOW_SECONDS, LOAD_SAMPLES)
@@ -254,6 +254,10 @@ class ConnectionPool:
     def snapshots(self) -> list[ConnectionSnapshot]:
         """Return every slot, in order."""
         return [slot.snapshot() for slot in self._slots]
+
+    def ticks(self) -> dict[str, int]:
+        """Return product → tickers that came, since the start."""
+        return self._ticks.copy()
 
     def totals(self) -> tuple[int, int]:
         """Return (frames received, errors) since the start, given-up slots included."""

@@ -16,6 +16,7 @@ from typing import Any
 from hub.feed.connection import Connection
 from hub.feed.handover import Handover, Phase, Route
 from hub.logs import Cooldown
+from hub.model import Transferred
 
 GIVE_UP_SECONDS = 10.0  # a connect (with its turn), an acknowledgement and a heartbeat take two
 INSIST_SECONDS = 60.0  # a target that is new may not be able to connect at once
@@ -43,12 +44,16 @@ class Transfers:
 
     def __init__(
         self, last_id: Callable[[str], int], replace: Callable[[Connection, Connection], None],
-        retire: Callable[[Connection], None],
+        retire: Callable[[Connection], None], tell: Callable[[Transferred], None] = lambda _: None,
     ) -> None:  # fmt: skip
-        """``replace(old, new)`` puts a successor into its slot, ``retire(connection)`` notes what a failed one cost."""
+        """``replace(old, new)`` puts a successor into its slot, ``retire(connection)`` notes what a failed one cost.
+
+        ``tell(ended)`` is called at each end, and does not wait.
+        """
         self._last_id = last_id
         self._replace = replace
         self._retire = retire
+        self._tell = tell
         self._running: _Transfer | None = None
         self._ended: tuple[_Transfer, float] | None = None  # its connections know of it still; since when
         self._leaving: list[Connection] = []  # stopped; their threads may run
@@ -129,14 +134,17 @@ class Transfers:
         how = self._end_rotation(*transfer.pair, handover) if transfer.pair else self._end_move(transfer)
         handover.settled = True
         seconds = now - handover.begun_at
-        names = ",".join(sorted({side.id for side in transfer.sides()}))
+        connections = sorted({side.id for side in transfer.sides()})
+        names = ",".join(connections)
         well = how in ("rotated", "moved")
         if well:
             log.info("%s connections=%s seconds=%.1f why=%s", how, names, seconds, transfer.why)
         else:
             _warn.warning("given_up", "given up connections=%s seconds=%.1f why=%s cause=%s", names, seconds,
                           transfer.why, how)  # fmt: skip
-        return (transfer.pair[0].id if transfer.pair else None), well
+        slot = transfer.pair[0].id if transfer.pair else None
+        self._tell(Transferred(slot, tuple(connections), tuple(transfer.routes), how, seconds, transfer.why))
+        return slot, well
 
     def _end_rotation(self, slot: Connection, successor: Connection, handover: Handover) -> str:
         if handover.failure is not None:

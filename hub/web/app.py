@@ -10,21 +10,32 @@ from flask_socketio import SocketIO
 
 from hub.hub import PriceHub
 from hub.web import guard
+from hub.web.actions import Actions
+from hub.web.board import add_board
 from hub.web.dashboard import add_dashboard
+from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
+from hub.web.history import add_history
 from hub.web.rest import make_blueprint
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def create_app(hub: PriceHub) -> tuple[Flask, SocketIO]:
-    """Return the Flask application (its ``wsgi_app`` carries Socket.IO too) and its Socket.IO server."""
+def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, SocketIO]:
+    """Return the Flask application (its ``wsgi_app`` carries Socket.IO too) and its Socket.IO server.
+
+    ``simulator`` breaks something on command: that of a hub which has one of its own, for drills.
+    """
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
     guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, hub.watch.settle)
+    actions = Actions(hub, Drills(hub, simulator) if simulator is not None else None)
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)
+        add_board(routes, hub)
+        add_history(routes, hub)
+        actions.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub)
     with_socketio = app.wsgi_app

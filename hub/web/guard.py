@@ -5,17 +5,22 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from hub.web.origins import origin_allowed
 
+View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY_BYTES = 65_536
+PUBLIC_FILES = ("status.css", "favicon.svg")  # what GET /status is made of
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -39,6 +44,19 @@ def token_valid(presented: str | None, tokens: Collection[str]) -> bool:
     return sum(hmac.compare_digest(given, token.encode()) for token in tokens) > 0
 
 
+def without_api_token(view: View) -> View:
+    """Let a route answer without one of ``API_TOKENS``: it is public, or asks for a token of its own."""
+    view.needs_no_api_token = True  # type: ignore[attr-defined]
+    return view
+
+
+def _needs_api_token() -> bool:
+    if request.endpoint == "static":
+        return (request.view_args or {}).get("filename") not in PUBLIC_FILES
+    view = current_app.view_functions.get(request.endpoint or "")
+    return not getattr(view, "needs_no_api_token", False)
+
+
 def presented_token() -> str | None:
     """Return the token of the current request: ``Authorization: Bearer …``, or Basic's password (browsers)."""
     authorization = request.authorization
@@ -58,7 +76,9 @@ def install(
         if not origin_allowed(request.headers.get("Origin"), request.environ, origins):
             return error_response("Origin not allowed", 403)
         settle()
-        if request.method == "OPTIONS" or not tokens or token_valid(presented_token(), tokens):
+        if request.method == "OPTIONS" or not tokens or not _needs_api_token():
+            return None
+        if token_valid(presented_token(), tokens):
             return None
         response = error_response("A token is needed", 401)
         response.headers["WWW-Authenticate"] = 'Basic realm="Price Hub", charset="UTF-8"'

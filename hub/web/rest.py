@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import re
 import time
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -15,10 +14,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
-from hub.model import ConnectionStatus, HealthStatus, Quote, Standing, Trust
-from hub.parse import PRODUCT_ID
+from hub.model import HealthStatus, Quote, Standing, Trust
 from hub.payload import iso_time, json_number, shown_source
 from hub.plan import body as plan_body
+from hub.web.arguments import limit, product_id, since
 from hub.web.guard import MAX_BODY_BYTES, error_response, json_response
 
 DEFAULT_LIMIT = 50
@@ -28,15 +27,23 @@ MAX_ALERT_BYTES = 16_384
 INDEX = (
     "/health",
     "/connections",
+    "/connections/conn_000",
     "/plan",
     "/prices",
     "/price/BTC-USD",
     "/price/BTC-USD/explain",
     "/gaps",
     "/latency",
+    "/history",
+    "/journal",
+    "/signals",
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
+    "/board",
+    "/sparklines?products=BTC-USD",
+    "/clients",
+    "/actions",
     "/dashboard",
 )
 
@@ -50,10 +57,6 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         summary = hub.get_health_summary()
         up = summary["connected_connections"] > 0 and summary["status"] != HealthStatus.CRITICAL
         return json_response(summary, 200 if up else 503)
-
-    @routes.get("/connections")
-    def connections() -> Response:
-        return json_response(connections_body(hub))
 
     @routes.get("/plan")
     def plan() -> Response:
@@ -206,33 +209,6 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
     return routes
 
 
-def connections_body(hub: PriceHub) -> dict[str, Any]:
-    """Return the body of ``GET /connections``."""
-    slots = hub.connections()
-    return {
-        "total_connections": len(slots),
-        "connected": sum(slot.status is ConnectionStatus.CONNECTED for slot in slots),
-        "connections": [
-            {
-                "connection_id": slot.connection_id,
-                "status": slot.status,
-                "products_count": len(slot.product_ids),
-                "total_messages": slot.total_messages,
-                "error_count": slot.error_count,
-                "uptime_seconds": round(slot.uptime_seconds, 3),
-                "last_heartbeat": None if slot.last_heartbeat is None else iso_time(slot.last_heartbeat),
-                "last_message": None if slot.last_message is None else iso_time(slot.last_message),
-                "messages_per_second": round(slot.messages_per_second, 1),
-                "reconnects": slot.reconnects,
-                "last_cause": slot.last_cause,
-                "generation": slot.generation,
-            }
-            for slot in slots
-        ],
-        "simulated": hub.simulated,
-    }
-
-
 def _price_entry(hub: PriceHub, quote: Quote, now: float) -> dict[str, Any]:
     standing = hub.book.standing(quote.ticker.product_id, now)
     entry = {
@@ -277,26 +253,11 @@ def _too_old(product_id: str, name: str, limit: int, age_ms: int, standing: Stan
 def _gap_query() -> tuple[str | None, float | None, bool | None, int]:
     """Return (product, since in wall-clock seconds, open or closed, limit). Raises ``ValueError`` in words."""
     arguments = request.args
-    product = arguments.get("product")
-    if product is not None and not PRODUCT_ID.fullmatch(product := product.upper()):
-        raise ValueError("product must be an id such as BTC-USD")
+    product = product_id("product")
     words = {None: None, "true": True, "1": True, "false": False, "0": False}
     if arguments.get("open") not in words:
         raise ValueError("open must be true or false")
-    since = arguments.get("since")
-    try:
-        if since is None:
-            after = None
-        elif re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", since, re.ASCII):
-            after = float(since)
-        else:
-            after = datetime.fromisoformat(since).astimezone().timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise ValueError("since must be a time: ISO 8601, or seconds since 1970") from None
-    limit = arguments.get("limit", "1000")
-    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", limit, re.ASCII):
-        raise ValueError("limit must be a positive integer")
-    return product, after, words[arguments.get("open")], int(limit)
+    return product, since(), words[arguments.get("open")], limit(1000)
 
 
 def _number(text: str) -> orjson.Fragment:

@@ -1,16 +1,17 @@
 // The freshness map: every product a cell, coloured by trust, shaded by its age against its own rhythm. One canvas: 3,000
 // cells are painted in a few milliseconds, and only those whose look has changed.
 
+import { now as clock } from "./clock.js";
 import { $, build, make, makeShape, setHidden, setText } from "./dom.js";
 import { age as ageText, exact } from "./format.js";
 import { OFF_THE_MARKET, TRUSTED, TRUSTS } from "./model.js";
 import { panel } from "./painter.js";
 import { view } from "./view.js";
 
-const GAP = 2;
-const MAX_CELL = 46;
-const MIN_CELL = 5;
-const LABEL_FROM = 30; // pixels: a cell that is as large bears the product's base currency
+const MAX_HEIGHT = 30; // of a cell, pixels
+const MIN_HEIGHT = 5;
+const WIDE = 2; // times as wide as high, where there is room for a label
+const LABEL_FROM = 12; // height from which a cell bears the product's base currency
 const MARK_FROM = 8; // a cell that is smaller has no room for a shape
 const LATE = [1.5, 4, 12]; // ages in rhythms from which a cell is shaded
 const SHADES = [1, 0.74, 0.52, 0.36];
@@ -22,7 +23,7 @@ export class FreshnessMap {
     this.context = this.canvas.getContext("2d");
     this.looks = []; // what each cell was painted as
     this.columns = 1;
-    this.cell = MAX_CELL;
+    this.pitch = this.cell = [1, 1]; // width and height, with and without the gap
     this.cursor = -1;
     this.colours = {};
     this.panel = panel($("map"), () => this.paint());
@@ -54,15 +55,18 @@ export class FreshnessMap {
     const width = Math.floor(box.width);
     const height = Math.floor(box.height);
     if (width < 10 || height < 10 || !total) return;
-    let cell = MAX_CELL;
-    const pitch = (size) => size + (size > 12 ? GAP : 1);
-    const rows = (size) => Math.ceil(total / Math.floor(width / pitch(size)));
-    while (cell > MIN_CELL && rows(cell) * pitch(cell) > height) cell -= 1;
-    this.cell = cell;
-    this.pitch = pitch(cell);
-    this.columns = Math.max(1, Math.floor(width / this.pitch));
+    const fits = (high, wide) => Math.ceil(total / Math.floor(width / wide)) * high <= height;
+    let high = MAX_HEIGHT;
+    while (high > MIN_HEIGHT && !fits(high, high >= LABEL_FROM ? high * WIDE : high)) high -= 1;
+    const wide = high >= LABEL_FROM ? high * WIDE : high;
+    const gap = high > 10 ? 2 : 1;
+    this.columns = Math.max(1, Math.floor(width / wide));
+    const rows = Math.ceil(total / this.columns);
+    high = Math.max(high, Math.min(MAX_HEIGHT, Math.floor(height / rows)));
+    this.pitch = [Math.max(wide, Math.floor(width / this.columns)), high];
+    this.cell = [this.pitch[0] - gap, high - gap];
     const ratio = Math.min(2, devicePixelRatio || 1);
-    const tall = Math.max(height, rows(cell) * this.pitch);
+    const tall = Math.max(height, rows * high);
     this.canvas.width = width * ratio;
     this.canvas.height = tall * ratio;
     this.canvas.style.width = `${width}px`;
@@ -70,6 +74,7 @@ export class FreshnessMap {
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const style = getComputedStyle(document.documentElement);
     for (const name of [...TRUSTS, "ink", "panel", "focus"]) this.colours[name] = style.getPropertyValue(`--t-${name}`).trim();
+    this.colours.text = style.getPropertyValue("--text").trim();
     this.looks = [];
     this.total = total;
     this.request();
@@ -78,7 +83,7 @@ export class FreshnessMap {
   paint() {
     const { list } = this.products;
     if (list.length !== this.total) return void this.relayout();
-    const now = performance.now();
+    const now = clock();
     const counts = {};
     for (let i = 0; i < list.length; i += 1) {
       const p = list[i];
@@ -103,53 +108,65 @@ export class FreshnessMap {
     return LATE.findLastIndex((limit) => rhythms > limit) + 1;
   }
 
+  corner(i) {
+    return [(i % this.columns) * this.pitch[0], Math.floor(i / this.columns) * this.pitch[1]];
+  }
+
   paintCell(i, p, shade, seen) {
-    const { context, cell } = this;
-    const x = (i % this.columns) * this.pitch;
-    const y = Math.floor(i / this.columns) * this.pitch;
-    context.clearRect(x - 1, y - 1, this.pitch, this.pitch);
-    context.globalAlpha = (seen ? 1 : 0.12) * SHADES[shade];
-    context.fillStyle = this.colours[p.trust] ?? this.colours.starting;
-    const doubtful = !TRUSTED.has(p.trust);
-    if (p.trust === "quiet" && cell >= MARK_FROM) {
-      context.globalAlpha *= 0.42;
-      context.fillRect(x, y, cell, cell);
-      context.globalAlpha = (seen ? 1 : 0.12) * SHADES[shade];
-      context.strokeStyle = context.fillStyle;
-      context.strokeRect(x + 0.5, y + 0.5, cell - 1, cell - 1);
+    const { context } = this;
+    const [wide, high] = this.cell;
+    const [x, y] = this.corner(i);
+    const strength = (seen ? 1 : 0.12) * SHADES[shade];
+    context.clearRect(x, y, ...this.pitch);
+    context.globalAlpha = strength;
+    context.fillStyle = context.strokeStyle = this.colours[p.trust] ?? this.colours.starting;
+    if (p.trust === "quiet" && high >= MARK_FROM) { // hollow: told from live by its shape
+      context.globalAlpha = strength * 0.3;
+      context.fillRect(x, y, wide, high);
+      context.globalAlpha = strength;
+      context.strokeRect(x + 0.5, y + 0.5, wide - 1, high - 1);
     } else {
-      context.fillRect(x, y, cell, cell);
+      context.fillRect(x, y, wide, high);
     }
     context.globalAlpha = seen ? 1 : 0.2;
-    if (doubtful && cell >= MARK_FROM) this.paintMark(x, y, p.trust);
-    else if (cell >= LABEL_FROM) {
-      context.fillStyle = this.colours.ink;
-      context.font = `600 ${cell >= 40 ? 10.5 : 9}px ui-sans-serif, system-ui, sans-serif`;
-      context.textAlign = "center";
-      context.textBaseline = "middle";
-      context.fillText(p.id.split("-")[0].slice(0, 6), x + cell / 2, y + cell / 2 + 0.5, cell - 3);
-    }
+    if (high + 2 >= LABEL_FROM) this.paintLabel(x, y, p);
+    if (!TRUSTED.has(p.trust) && high >= MARK_FROM) this.paintMark(x, y, p.trust);
     if (i === this.cursor) {
       context.globalAlpha = 1;
       context.strokeStyle = this.colours.focus;
       context.lineWidth = 2;
-      context.strokeRect(x + 1, y + 1, cell - 2, cell - 2);
+      context.strokeRect(x + 1, y + 1, wide - 2, high - 2);
       context.lineWidth = 1;
     }
     context.globalAlpha = 1;
   }
 
-  /** Not by colour alone: a bar for what is off the market, an exclamation mark for what is behind, a cross for stale. */
-  paintMark(x, y, trust) {
-    const { context, cell } = this;
-    const [left, middle, right] = [x + cell * 0.28, x + cell / 2, x + cell * 0.72];
-    const [top, centre, bottom] = [y + cell * 0.26, y + cell / 2, y + cell * 0.74];
+  paintLabel(x, y, p) {
+    const { context } = this;
+    const [wide, high] = this.cell;
+    const room = TRUSTED.has(p.trust) ? wide : wide - high;
+    context.fillStyle = p.trust === "quiet" ? this.colours.text : this.colours.ink;
+    const size = Math.min(12, Math.max(8, high * 0.62));
+    context.font = `600 ${size}px ui-sans-serif, system-ui, sans-serif`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    const fitting = Math.floor(room / (size * 0.7));
+    context.fillText(p.id.split("-")[0].slice(0, fitting), x + wide - room / 2, y + high / 2 + 0.5, room - 2);
+  }
+
+  /** Not by colour alone: an exclamation mark for what is behind, a cross for stale or delisted, bars for halted. */
+  paintMark(cornerX, y, trust) {
+    const { context } = this;
+    const size = this.cell[1];
+    const x = this.cell[0] > 1.5 * size ? cornerX : cornerX + (this.cell[0] - size) / 2;
+    const [left, middle, right] = [x + size * 0.28, x + size / 2, x + size * 0.72];
+    const [top, centre, bottom] = [y + size * 0.24, y + size / 2, y + size * 0.76];
     context.strokeStyle = this.colours.panel;
-    context.lineWidth = Math.max(1.4, cell / 11);
+    context.lineWidth = Math.max(1.4, size / 9);
     context.beginPath();
     if (trust === "behind") {
       context.moveTo(middle, top);
-      context.lineTo(middle, y + cell * 0.58);
+      context.lineTo(middle, y + size * 0.58);
       context.moveTo(middle, bottom - context.lineWidth * 0.6);
       context.lineTo(middle, bottom + context.lineWidth * 0.4);
     } else if (trust === "stale" || trust === "delisted") {
@@ -158,20 +175,20 @@ export class FreshnessMap {
       context.moveTo(right, top);
       context.lineTo(left, bottom);
     } else if (OFF_THE_MARKET.has(trust)) {
-      context.moveTo(x + cell * 0.38, top);
-      context.lineTo(x + cell * 0.38, bottom);
-      context.moveTo(x + cell * 0.62, top);
-      context.lineTo(x + cell * 0.62, bottom);
+      context.moveTo(x + size * 0.38, top);
+      context.lineTo(x + size * 0.38, bottom);
+      context.moveTo(x + size * 0.62, top);
+      context.lineTo(x + size * 0.62, bottom);
     } else {
-      context.arc(middle, centre, cell * 0.2, 0, 2 * Math.PI);
+      context.arc(middle, centre, size * 0.2, 0, 2 * Math.PI);
     }
     context.stroke();
     context.lineWidth = 1;
   }
 
   at(event) {
-    const column = Math.floor(event.offsetX / this.pitch);
-    const index = Math.floor(event.offsetY / this.pitch) * this.columns + column;
+    const column = Math.floor(event.offsetX / this.pitch[0]);
+    const index = Math.floor(event.offsetY / this.pitch[1]) * this.columns + column;
     return column < this.columns && index < this.products.list.length ? index : -1;
   }
 
@@ -205,7 +222,7 @@ export class FreshnessMap {
   }
 
   say(p) {
-    const now = performance.now();
+    const now = clock();
     const age = p.tradedAt === null ? "no trade yet" : `last trade ${ageText((now - p.tradedAt) / 1000)} ago`;
     const proof = p.verifiedAt === null ? "not proved yet" : `proved ${ageText((now - p.verifiedAt) / 1000)} ago`;
     const rhythm = p.rhythm === null ? "" : `, usually every ${ageText(p.rhythm / 1000)}`;
@@ -225,11 +242,10 @@ export class FreshnessMap {
     setText(third, age);
     setText(fourth, `${proof} · ${slot}`);
     tip.dataset.trust = p.trust;
-    const x = (this.cursor % this.columns) * this.pitch;
-    const y = Math.floor(this.cursor / this.columns) * this.pitch;
+    const [x, y] = this.corner(this.cursor);
     const { offsetLeft, offsetTop, clientWidth } = this.canvas.parentElement;
     const right = x > clientWidth / 2;
-    tip.style.left = right ? "" : `${offsetLeft + x + this.cell + 8}px`;
+    tip.style.left = right ? "" : `${offsetLeft + x + this.cell[0] + 8}px`;
     tip.style.right = right ? `${clientWidth - x + 8}px` : "";
     tip.style.top = `${offsetTop + Math.max(0, y - this.canvas.parentElement.scrollTop - 10)}px`;
   }

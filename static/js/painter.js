@@ -1,10 +1,11 @@
-// When panels paint: at most ten times a second, none that is out of sight, none while the reader has paused.
+// When panels paint: at most ten times a second, and none that is out of sight.
+
+import { isFrozen } from "./clock.js";
 
 const PAINT_EVERY_MS = 100;
 
 const panels = new Map();
 const dirty = new Set();
-let paused = false;
 let timer = 0;
 let lastPaint = 0;
 
@@ -17,7 +18,7 @@ const inSight = new IntersectionObserver((entries) => {
 }, { rootMargin: "50px" });
 
 function schedule() {
-  if (timer || paused) return;
+  if (timer) return;
   const wait = Math.max(0, lastPaint + PAINT_EVERY_MS - performance.now());
   timer = setTimeout(() => requestAnimationFrame(paint), wait);
 }
@@ -25,7 +26,6 @@ function schedule() {
 function paint() {
   timer = 0;
   lastPaint = performance.now();
-  if (paused) return;
   for (const panel of [...dirty]) {
     if (!panel.inSight) continue;
     dirty.delete(panel);
@@ -34,7 +34,10 @@ function paint() {
   if ([...dirty].some((panel) => panel.inSight)) schedule();
 }
 
-/** Register a panel; returns {request, inSight()}: ask for paint() to be called soon; whether it is worth it. */
+/**
+ * Register a panel; returns {request, inSight, awake}: ask for paint() to be called soon; whether anybody sees it; whether
+ * it is to be fed (not while the reader has paused: what is there still scrolls, sorts and filters).
+ */
 export function panel(element, paintIt) {
   const entry = { paint: paintIt, inSight: false };
   panels.set(element, entry);
@@ -45,14 +48,6 @@ export function panel(element, paintIt) {
       if (entry.inSight) schedule();
     },
     inSight: () => entry.inSight && !document.hidden,
-    awake: () => entry.inSight && !document.hidden && !paused,
+    awake: () => entry.inSight && !document.hidden && !isFrozen(),
   };
 }
-
-/** Freeze or release every panel. */
-export function setPaused(value) {
-  paused = value;
-  if (!paused) schedule();
-}
-
-export const isPaused = () => paused;

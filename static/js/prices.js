@@ -1,6 +1,7 @@
 // The price table: of thousands of products only the rows in sight exist. Rows are used again as the reader scrolls.
 
 import { $, make, makeButton, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
+import { now as clock } from "./clock.js";
 import { age as ageText, change as changeText, compact, count, exact } from "./format.js";
 import { ASCENDING_FIRST, OFF_THE_MARKET } from "./model.js";
 import { panel } from "./painter.js";
@@ -98,7 +99,7 @@ export class PriceTable {
     this.rows.forEach(({ tr }, i) => setHidden(tr, i >= wanted));
     setHeight(this.above, first * this.rowHeight);
     setHeight(this.below, (total - first - wanted) * this.rowHeight);
-    const now = performance.now();
+    const now = clock();
     let flashing = false;
     const ids = [];
     for (let i = 0; i < wanted; i += 1) {

@@ -1,1 +1,168 @@
-export function startTimeline() {}
+// Gaps and incidents: what was missed, how it healed, and what happened; the newest first, what is open before all.
+
+import { Source } from "./api.js";
+import { secondsSince } from "./clock.js";
+import { $, build, make, setData, setHidden, setText } from "./dom.js";
+import { kindWord, localTime, makeMark, makeSubject, makeTime, setMark, syncRows } from "./entries.js";
+import { count, milliseconds } from "./format.js";
+import { Lane } from "./lane.js";
+import { panel } from "./painter.js";
+import { view } from "./view.js";
+
+const EVERY_MS = 2000;
+const MAX_ROWS = 200;
+const MAX_KEPT = 1000; // journal entries
+const MAX_GAPS = 500;
+const NAMED = 3; // products of one entry that get a button
+
+const CAUSES = {
+  sequence: "jumped over",
+  heartbeat: "named, never came",
+  disconnect: "lost with the connection",
+  restart: "since the hub's last process",
+  pause: "while the hub stood still",
+  overflow: "the exchange's buffer for the hub ran over",
+};
+const HEALED = {
+  backfill: "fetched by REST",
+  late: "came late by itself",
+  reconnected: "connected again",
+  restarted: "ended with its process",
+  retired: "its slot was given up",
+  denied: "never existed",
+  "not watched": "not watched any more",
+  forgotten: "forgotten",
+};
+
+class Timeline {
+  constructor() {
+    this.events = []; // journal, newest first
+    this.lastId = 0;
+    this.gaps = [];
+    this.openGaps = 0;
+    this.since = null; // the hub's start, in words
+    this.rows = new Map();
+    this.list = $("timeline-list");
+    this.empty = make("p", "", "empty");
+    this.list.after(this.empty);
+    this.lane = new Lane(this.list.parentElement);
+    this.panel = panel($("timeline"), () => this.paint());
+    const awake = { wanted: () => this.panel.awake() };
+    this.journal = new Source(
+      () => (this.lastId ? `/journal?after=${this.lastId}&limit=${MAX_KEPT}` : `/journal?limit=${MAX_KEPT}`), EVERY_MS,
+      (body) => this.takeJournal(body), awake,
+    );
+    new Source(`/gaps?limit=${MAX_GAPS}`, EVERY_MS, (body) => this.takeGaps(body), awake);
+    view.on((changed) => { if (changed.includes("q")) this.panel.request(); });
+    setInterval(() => { if (this.openGaps && this.panel.awake()) this.panel.request(); }, 1000);
+  }
+
+  takeJournal(body) {
+    if (body.last_id < this.lastId) { // another hub, or one that lost its store: ours is not its story
+      this.events = [];
+      this.lastId = 0;
+      this.journal.poke();
+      return;
+    }
+    const known = new Set(this.events.map((entry) => entry.id));
+    this.events = [...body.events.filter((entry) => !known.has(entry.id)), ...this.events].slice(0, MAX_KEPT);
+    this.lastId = body.last_id;
+    this.panel.request();
+  }
+
+  takeGaps(body) {
+    this.gaps = body.gaps;
+    this.openGaps = body.open;
+    this.panel.request();
+  }
+
+  /** What is shown: [key, time, entry or gap], open gaps first, then by time. */
+  items() {
+    const seen = [];
+    for (const gap of this.gaps) {
+      const words = [gap.product, gap.connection_id, "gap", gap.cause, gap.healed, gap.open ? "open" : ""];
+      if (view.matches(...words)) seen.push({ key: `g${gap.id}`, at: gap.opened_at, open: gap.open, gap });
+    }
+    for (const entry of this.events) {
+      const words = [entry.product, entry.connection_id, kindWord(entry.kind), entry.text, ...(entry.data?.products ?? [])];
+      if (view.matches(...words)) seen.push({ key: `e${entry.id}`, at: entry.time, open: false, entry });
+    }
+    seen.sort((a, b) => Number(b.open) - Number(a.open) || (a.at < b.at ? 1 : -1));
+    return seen.slice(0, MAX_ROWS);
+  }
+
+  paint() {
+    const items = this.items();
+    syncRows(this.list, this.rows, items, (item) => item.key, (item) => this.makeRow(item), updateRow);
+    const calm = this.nothingMissed();
+    setText($("timeline-hint"), this.openGaps ? `${count(this.openGaps)} open` : calm);
+    setData($("timeline-hint"), "tone", this.openGaps ? "warn" : "");
+    setHidden(this.empty, items.length > 0);
+    setText(this.empty, view.filtering() ? "Nothing that the filter lets through." : `${calm}.`);
+    this.lane.paint(this.events, this.gaps, this.events.length >= MAX_KEPT);
+  }
+
+  nothingMissed() {
+    const last = this.gaps.reduce((latest, gap) => (gap.closed_at > latest ? gap.closed_at : latest), "");
+    const first = this.events.at(-1)?.time;
+    const since = last || first;
+    return since ? `Nothing missed since ${localTime(Date.parse(since))}` : "Nothing missed yet";
+  }
+
+  makeRow({ gap, entry }) {
+    const { kind, tone, text, subjects } = gap ? aboutGap(gap) : aboutEntry(entry);
+    const what = build("p", "what", make("span", text, "text"), ...subjects.flatMap((id) => [" ", makeSubject(id)]));
+    const row = build("li", "entry", makeMark(kind), makeTime(gap ? gap.opened_at : entry.time), what, make("span", "", "length"));
+    row.dataset.tone = tone;
+    row.dataset.kind = kind;
+    row.title = text;
+    return row;
+  }
+}
+
+function aboutEntry(entry) {
+  const named = [entry.connection_id, entry.product, ...(entry.data?.products ?? [])].filter(Boolean);
+  return {
+    kind: entry.kind,
+    tone: entry.tone,
+    text: String(entry.text),
+    subjects: [...new Set(named)].filter((id) => typeof id === "string").slice(0, NAMED),
+  };
+}
+
+function aboutGap(gap) {
+  const subjects = [gap.product, gap.connection_id].filter(Boolean);
+  return { kind: "gap", tone: gapTone(gap), text: gapText(gap), subjects };
+}
+
+function gapTone(gap) {
+  if (gap.open) return "warn";
+  return gap.missing ? "bad" : "ok"; // closed with something missing: it never came
+}
+
+function gapText(gap) {
+  const why = CAUSES[gap.cause] ?? gap.cause;
+  const healed = gap.open ? "" : `: ${HEALED[gap.healed] ?? gap.healed ?? "closed"}`;
+  if (!gap.product) return `${gap.connection_id ? "Connection brought nothing" : "The hub stood still"}${healed}`;
+  const total = gap.last_id - gap.first_id + 1;
+  const trades = `${count(total)} trade${total === 1 ? "" : "s"}`;
+  const missing = gap.missing && gap.missing < total ? `, ${count(gap.missing)} still missing` : "";
+  const never = !gap.open && gap.missing ? " (never came)" : "";
+  return `${trades} ${why}${missing}${healed}${never}`;
+}
+
+function updateRow(row, { gap }) {
+  if (!gap) return;
+  setData(row, "tone", gapTone(gap));
+  setData(row, "open", String(gap.open));
+  setMark(row.firstElementChild, "gap");
+  const text = gapText(gap);
+  setText(row.querySelector(".text"), text);
+  if (row.title !== text) row.title = text;
+  const long = gap.open ? (secondsSince(gap.opened_at) ?? 0) * 1000 : gap.duration_ms;
+  setText(row.querySelector(".length"), gap.open ? `open ${milliseconds(long)}` : milliseconds(long));
+}
+
+export function startTimeline() {
+  new Timeline();
+}

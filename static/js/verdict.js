@@ -1,6 +1,7 @@
 // The verdict strip: can every price be trusted, and if not, which and why; and what this page knows of its own link.
 
 import { $, build, make, makeButton, makeShape, setData, setHidden, setShape, setText, setTextWithNote } from "./dom.js";
+import { isFrozen } from "./clock.js";
 import { count, duration, milliseconds } from "./format.js";
 import { OFF_THE_MARKET, TRUSTED } from "./model.js";
 import { view } from "./view.js";
@@ -102,7 +103,7 @@ export class Verdict {
     const dataAt = health.lastGood ?? 0;
     const stale = now - dataAt > DATA_IS_OLD_AFTER_MS;
     const boardAt = board.lastGood ?? 0;
-    const boardOld = !document.hidden && now - boardAt > DATA_IS_OLD_AFTER_MS;
+    const boardOld = !document.hidden && !isFrozen() && now - boardAt > DATA_IS_OLD_AFTER_MS;
     let tone = "ok";
     let text = stream.roundTripMs === null ? "live" : `live · ${milliseconds(stream.roundTripMs)}`;
     let lost = "";

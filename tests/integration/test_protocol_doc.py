@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ BODIES = {
     "POST /alert": {"crypto": "BTC-USD"},
 }
 ROUTES = [title for title in EXAMPLES if "/" in title]
+ACTIONS = [title for title in ROUTES if title.endswith(("/reconnect", "/rotate", "/move", "/resubscribe", "/drills"))]
 
 
 def check(example: Any, answer: Any, where: str) -> None:
@@ -55,7 +57,7 @@ def check(example: Any, answer: Any, where: str) -> None:
         assert type(answer) is type(example), (where, example, answer)
 
 
-@pytest.mark.parametrize("title", ROUTES)
+@pytest.mark.parametrize("title", [title for title in ROUTES if title not in ACTIONS])
 def test_a_routes_example(hub: HubProcess, title: str) -> None:
     method, path = title.split()
     if title == "GET /priority-pairs":
@@ -67,12 +69,31 @@ def test_a_routes_example(hub: HubProcess, title: str) -> None:
     requests.delete(hub.url + "/priority-pairs", timeout=5)
 
 
+def test_the_actions_examples(tmp_path: Path) -> None:
+    settings = {"STATE_DIR": str(tmp_path), "ADMIN_TOKEN": "0123456789abcdef"}
+    hub = HubProcess(None, settings, ["--simulate", "--simulate-products", "30"])
+    try:
+        hub.wait_until_covered()
+        assert len(ACTIONS) == 5
+        headers = {"Authorization": "Bearer 0123456789abcdef"}
+        for title in ACTIONS:
+            path = title.split()[1]
+            answer = requests.post(hub.url + path, json={"drill": "kill"}, headers=headers, timeout=5)
+            assert answer.status_code == 202, title
+            check(EXAMPLES[title], answer.json(), title)
+            shown = re.sub(r"conn_\d+$", "conn_007", answer.json()["message"])
+            assert shown == EXAMPLES[title]["message"]
+        check(EXAMPLES["GET /actions"], hub.get("/actions").json(), "GET /actions")
+    finally:
+        hub.stop()
+
+
 def test_every_route_is_described(hub: HubProcess) -> None:
     described = {re.split(r"[?]", title.split()[1])[0].replace("BTC-USD", "<id>") for title in ROUTES}
     described.add("/dashboard")
     for path in hub.get("/").json()["rest"]:
         assert path.replace("BTC-USD", "<id>") in described
-    assert len(ROUTES) == 16
+    assert len(ROUTES) == 22
 
 
 def test_the_events_examples(hub_factory: Callable[..., HubProcess]) -> None:

@@ -96,6 +96,7 @@ def test_an_empty_value_counts_as_unset_at_every_level(tmp_path: Path, empty: st
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("REST_URL", "http://localhost:9/", "http://localhost:9"),
         ("API_TOKENS", "one, two", ("one", "two")),
+        ("ADMIN_TOKEN", "0123456789abcdef", "0123456789abcdef"),
         *(("SIMULATE", word, True) for word in ("1", "true", "yes", "on", "ON")),
         *(("SIMULATE", word, False) for word in ("0", "false", "no", "off", "Off")),
         ("SIMULATE_SPEED", "max", "max"),
@@ -145,6 +146,7 @@ def test_values_are_parsed(name: str, text: str, value: object) -> None:
         ("SIMULATE_SPEED", "fast"),
         ("CONNECT_INTERVAL_MS", "124"),
         ("MISSED_HEARTBEATS", "1"),
+        *(("ADMIN_TOKEN", text) for text in ("0123456789abcde", "0123456789 abcdef", "0123456789abcdé", "x" * 201)),
         *(("CATALOGUE_REFRESH_SECONDS", text) for text in ("0", "0.9", "-300", "86401", "soon")),
     ],
 )
@@ -288,7 +290,7 @@ def test_a_missing_file_is_none(tmp_path: Path) -> None:
 
 
 def test_describe_has_a_line_a_setting_with_its_source_and_no_secret() -> None:
-    env = {"API_TOKENS": "canary-1,canary-2", "MONITORING_CRYPTOS": "BTC-USD,ETH-USD"}
+    env = {"API_TOKENS": "canary-1,canary-2", "ADMIN_TOKEN": "canary" * 3, "MONITORING_CRYPTOS": "BTC-USD,ETH-USD"}
     lines = read("--port", "1001", env=env).describe().splitlines()
     assert [line.split(" = ")[0] for line in lines] == [item.name.upper() for item in dataclasses.fields(Settings)]
     assert "PORT = 1001  (flag)" in lines
@@ -296,7 +298,10 @@ def test_describe_has_a_line_a_setting_with_its_source_and_no_secret() -> None:
     assert "HOST = 127.0.0.1  (default)" in lines
     assert "TOP_USD_PAIRS = (unset)  (default)" in lines
     assert "API_TOKENS = (hidden, 2 set)  (environment)" in lines
+    assert "ADMIN_TOKEN = (hidden)  (environment)" in lines  # nor how long it is
     assert "canary" not in "".join(lines)
+    assert "canary" not in repr(read(env=env))
+    assert "canary" not in problems(env={"ADMIN_TOKEN": "canary"})[0]
 
 
 def test_an_error_never_holds_a_password_of_a_url() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.fanout.batch import Message
-from hub.fanout.latency import SLOT_SECONDS, STEP, WINDOW_SECONDS, Latency, Stage
+from hub.fanout.latency import SLOT_SECONDS, STEP, WINDOW_SECONDS, Latency, Stage, percentile
 
 PATHS = ("exchange_to_hub", "hub_to_written", "round_trip")
 
@@ -76,6 +76,26 @@ def test_values_leave_after_a_minute() -> None:
     assert latency.body()["round_trip"]["count"] == pytest.approx(WINDOW_SECONDS, abs=SLOT_SECONDS)
     clock.now += WINDOW_SECONDS + SLOT_SECONDS
     assert latency.body()["round_trip"]["count"] == 0
+
+
+def test_a_cut_gives_what_was_noted_since_the_last_and_takes_nothing_from_the_minute() -> None:
+    clock = Clock()
+    latency = Latency(clock)
+    assert [total.total() for total in latency.cut().values()] == [0, 0, 0]
+    for second in range(1, 100):
+        for value in range(second):
+            latency.note(Stage.ROUND_TRIP, float(value), clock.now + value / 1_000)
+        clock.now += 1.0
+        cut = latency.cut()
+        assert [total.total() for total in cut.values()] == [0, 0, second]
+    assert percentile(cut[Stage.ROUND_TRIP], 50) == pytest.approx(49, rel=STEP - 1)
+    assert percentile(cut[Stage.EXCHANGE_TO_HUB], 50) is None
+    assert len(latency._slots[Stage.ROUND_TRIP]) <= WINDOW_SECONDS + 2
+    assert latency.body()["round_trip"]["count"] == pytest.approx(sum(range(40, 100)), rel=0.05)
+    latency.note(Stage.ROUND_TRIP, 1.0, clock.now)
+    clock.now += 300.0  # nobody asked
+    latency.note(Stage.ROUND_TRIP, 1.0, clock.now)
+    assert latency.cut()[Stage.ROUND_TRIP].total() == 1
 
 
 @given(st.lists(st.floats(-1e7, 1e9, allow_nan=False), min_size=1, max_size=60))

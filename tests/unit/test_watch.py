@@ -9,8 +9,10 @@ import pytest
 from hub import watch as module
 from hub.book import Book
 from hub.feed.repair import Repair
+from hub.journal import Journal
 from hub.ledger import Ledger
 from hub.model import Cause, ConnectionSnapshot, ConnectionStatus, Heartbeat, Source, Ticker, Trust
+from hub.notes import Notes
 from hub.watch import (
     MOVE_SECONDS,
     PAUSE_SECONDS,
@@ -92,7 +94,11 @@ class Bench:
         self.pool = StubPool(*slots)
         self.ledger = Ledger("epoch", lambda _: None)
         self.repair = Repair(EmptyRest(), self.ledger.missing_of, lambda _: None, lambda: self.now)  # type: ignore
-        self.watch = Watch(self.book, self.pool, self.ledger, self.repair, self._publish, self.pool.snapshots)  # type: ignore[arg-type]
+        self.journal = Journal()
+        self.watch = Watch(
+            self.book, self.pool, self.ledger, self.repair, self._publish, self.pool.snapshots,  # type: ignore[arg-type]
+            Notes(self.journal, 3.0),
+        )  # fmt: skip
 
     def _publish(self, event: str, payload: str, product_id: str) -> None:
         assert event == "trust_update"

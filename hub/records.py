@@ -1,0 +1,128 @@
+"""The journal's and the history's tables in the store's file. What is in memory is the truth; the file follows it.
+
+Nothing is queued: what the file does not have yet is looked up at each write, so that one that failed costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections import Counter
+from typing import Any, NamedTuple
+
+import orjson
+
+from hub.journal import MAX_ENTRIES, Entry, Journal
+from hub.logs import Cooldown
+from hub.rings import STEPS, Point, Rings
+
+MAX_ROWS = 500  # of each table in one write
+PRUNE_EVERY = 600  # writes
+SCHEMA = """
+create table if not exists journal (id integer primary key, body text not null);
+create table if not exists points (step integer, time integer, body text not null, primary key (step, time));
+"""
+PRUNE = "delete from journal where id <= (select id from journal order by id desc limit 1 offset ?)"
+Recorded = tuple[list[tuple[str]], list[tuple[int, int, str]]]
+"""Rows as they were read: bodies of the journal's entries; (step, time, body) of the history's points."""
+log = logging.getLogger(__name__)
+_warn = Cooldown(log)
+
+
+class Rows(NamedTuple):
+    """What one write brings: the journal's and the history's rows, and the points that they are of."""
+
+    entries: list[tuple[int, str]]
+    points: list[tuple[int, int, str]]
+    written: list[Point]
+
+
+class Records:
+    """Owner of which entries were written. ``read`` and ``write`` run on a native thread, where nothing is logged."""
+
+    def __init__(self, journal: Journal, rings: Rings) -> None:
+        self._journal = journal
+        self._rings = rings
+        self._written_id = 0
+        self._writes = 0
+
+    def read(self, db: sqlite3.Connection) -> Recorded:
+        """Make the tables if need be; return the rows of both."""
+        db.executescript(SCHEMA)
+        self._prune(db)
+        db.commit()
+        entries = db.execute("select body from journal order by id").fetchall()
+        return entries, db.execute("select step, time, body from points order by time").fetchall()
+
+    def restore(self, entries: list[tuple[str]], points: list[tuple[int, int, str]]) -> None:
+        """Take in what was read, whenever the file was opened."""
+        found = [entry for (body,) in entries if (entry := _entry(body)) is not None]
+        self._written_id = max((entry.id for entry in found), default=0)
+        self._journal.restore(found)
+        for step in reversed(STEPS):  # the coarsest first: the finer points that it lacks are open
+            of_step = [_point(at, body) for kind, at, body in points if kind == step]
+            self._rings.restore(step, [item for item in of_step if item is not None], time.time())
+
+    def rows(self) -> Rows:
+        """Return what the file does not have, the oldest first, and not more than one write may bring."""
+        entries = self._journal.after(self._written_id, MAX_ROWS)
+        points = self._rings.not_kept()[:MAX_ROWS]
+        return Rows(
+            [(entry.id, orjson.dumps(entry, default=_plain).decode()) for entry in entries],
+            [(step, item.time, _body(item)) for step, item in points],
+            [item for _, item in points],
+        )
+
+    def write(self, db: sqlite3.Connection, rows: Rows) -> None:
+        """Write them."""
+        self._writes += 1
+        with db:
+            if self._writes % PRUNE_EVERY == 0:
+                self._prune(db)
+            db.executemany("insert or replace into journal values (?, ?)", rows.entries)
+            db.executemany("insert or replace into points values (?, ?, ?)", rows.points)
+
+    def written(self, rows: Rows) -> None:
+        """Note that they were written."""
+        if rows.entries:
+            self._written_id = rows.entries[-1][0]
+        for item in rows.written:
+            item.kept = True
+
+    @staticmethod
+    def _prune(db: sqlite3.Connection) -> None:
+        db.execute(PRUNE, (MAX_ENTRIES,))
+        now = time.time()
+        for step, size in STEPS.items():  # one of a clock that was fast goes, too
+            db.execute("delete from points where step = ? and not time between ? and ?", (step, now - step * size, now))
+
+
+def _plain(value: object) -> Any:
+    return list(value) if isinstance(value, tuple) else str(value)
+
+
+def _entry(body: str) -> Entry | None:
+    try:
+        return Entry(*orjson.loads(body))
+    except (ValueError, TypeError) as error:
+        _warn.warning("journal", "an entry of the journal can't be read: %s", error)
+        return None
+
+
+def _body(item: Point) -> str:
+    kept = {"seconds": item.seconds, "values": item.values, "counts": item.counts}
+    return orjson.dumps(kept, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _point(at: int, body: str) -> Point | None:
+    try:
+        found = orjson.loads(body)
+        counts = {
+            stage: Counter({int(bucket): count for bucket, count in histogram.items()})
+            for stage, histogram in (found["counts"] or {}).items()
+        }
+        return Point(at, found["seconds"], found["values"], counts, kept=True)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        _warn.warning("history", "a point of the history can't be read: %s", error)
+        return None

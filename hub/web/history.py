@@ -1,0 +1,82 @@
+"""What was: how the hub fared, what happened, which alerts were sent."""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+from flask import Blueprint, Response, request
+
+from hub.hub import PriceHub
+from hub.journal import KINDS
+from hub.payload import iso_time
+from hub.rings import RANGES
+from hub.web.arguments import limit, product_id, since
+from hub.web.guard import error_response, json_response
+
+JOURNAL_LIMIT = 200
+SIGNALS_LIMIT = 50
+
+
+def add_history(routes: Blueprint, hub: PriceHub) -> None:
+    """Add ``GET /history``, ``/journal`` and ``/signals``."""
+
+    @routes.get("/history")
+    def history() -> Response:
+        name = request.args.get("range", "5m")
+        if name not in RANGES:
+            return error_response(f"range must be one of {', '.join(RANGES)}", 400)
+        try:
+            after = since()
+        except ValueError as error:
+            return error_response(str(error), 400)
+        return json_response(hub.history.body(name, after))
+
+    @routes.get("/journal")
+    def journal() -> Response:
+        try:
+            after, kinds = _after(), _kinds()
+            product, at_most, begin = product_id("product"), limit(JOURNAL_LIMIT), since()
+        except ValueError as error:
+            return error_response(str(error), 400)
+        last_id = hub.journal.last_id  # before the entries: whoever asks for those after it misses none
+        entries = hub.journal.query(after, begin, kinds, request.args.get("connection"), product, at_most)
+        body = {"count": len(entries), "last_id": last_id, "events": [entry.body() for entry in entries]}
+        return json_response({**body, "simulated": hub.simulated})
+
+    @routes.get("/signals")
+    def signals() -> Response:
+        try:
+            symbol, at_most = product_id("symbol"), limit(SIGNALS_LIMIT)
+        except ValueError as error:
+            return error_response(str(error), 400)
+        # an entry that stands for several has the payload of one
+        found = [
+            {
+                "id": entry.id,
+                "time": iso_time(entry.at),
+                "event": entry.data.get("event"),
+                "symbol": entry.product,
+                "text": entry.text,
+                "payload": orjson.Fragment(entry.payload) if entry.payload is not None else None,
+            }
+            for entry in hub.journal.query(kinds=("alert",), product=symbol, limit=at_most)
+        ]  # fmt: skip
+        return json_response({"count": len(found), "signals": found, "simulated": hub.simulated})
+
+
+def _after() -> int | None:
+    text = request.args.get("after")
+    if text is not None and not re.fullmatch(r"[0-9]{1,15}", text, re.ASCII):
+        raise ValueError("after must be the id of an entry")
+    return int(text) if text is not None else None
+
+
+def _kinds() -> tuple[str, ...] | None:
+    text = request.args.get("kind")
+    if text is None:
+        return None
+    kinds = tuple(word.strip() for word in text.split(","))
+    if any(word not in KINDS for word in kinds):
+        raise ValueError(f"kind must be one or several of {', '.join(KINDS)}")
+    return kinds

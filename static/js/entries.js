@@ -1,0 +1,91 @@
+// What the lists and marks of events share: a mark by kind, times, buttons that open the drawer, rows kept in place.
+
+import { make, makeButton, makeSvg } from "./dom.js";
+import { view } from "./view.js";
+
+// kind → [word, a path in a square of 16]: told apart by shape, the colour says how bad it is
+const KINDS = {
+  gap: ["gap", "M1 8h4M11 8h4M5 4.5v7M11 4.5v7"],
+  connected: ["connected", "M3 8.5l3.2 3.2L13 4.8"],
+  lost: ["lost", "M4 4l8 8M12 4l-8 8"],
+  rotated: ["rotated", "M13 8a5 5 0 1 1-1.6-3.7M13 1.8v3.1H9.9"],
+  rotation_failed: ["rotation failed", "M13 8a5 5 0 1 1-1.6-3.7M13 1.8v3.1H9.9M6.5 6.5l3 3m0-3l-3 3"],
+  moved: ["moved", "M2 5h10M9 2l3 3-3 3M14 11H4m3-3-3 3 3 3"],
+  move_failed: ["move failed", "M2 8h6M5 5l3 3-3 3M10.5 5.5l4 5m0-5l-4 5"],
+  resubscribed: ["subscribed again", "M8 3v10M3 8h10"],
+  listed: ["listed", "M8 3v10M3 8h10"],
+  delisted: ["delisted", "M3 8h10"],
+  left: ["left", "M3 8h10"],
+  status: ["status", "M4 14V2.5h8.5L10 5.5l2.5 3H4"],
+  path: ["path", "M3 13c0-6 10-4 10-10M10 5l3-3 2.5 3"],
+  pause: ["pause", "M5.5 3v10M10.5 3v10"],
+  alert: ["alert", "M9 1.5 4 9h4l-1 5.5L12 7H8z"],
+  action: ["action", "M5 2.5l7.5 5.5L5 13.5z"],
+};
+const OTHER = ["", "M8 6.5v3M6.5 8h3"];
+
+export const kindWord = (kind) => (KINDS[kind] ?? [String(kind).replaceAll("_", " ")])[0];
+
+export function makeMark(kind) {
+  const mark = makeSvg("svg", "mark");
+  mark.setAttribute("viewBox", "0 0 16 16");
+  mark.setAttribute("aria-hidden", "true");
+  mark.append(makeSvg("path"));
+  setMark(mark, kind);
+  return mark;
+}
+
+export function setMark(mark, kind) {
+  const path = (KINDS[kind] ?? OTHER)[1];
+  if (mark.firstChild.getAttribute("d") !== path) mark.firstChild.setAttribute("d", path);
+}
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+/** A moment (milliseconds since 1970) in the reader's own time; with its day if that is not today. */
+export function localTime(at) {
+  const moment = new Date(at);
+  const clock = CLOCK.format(moment);
+  return moment.toDateString() === new Date().toDateString() ? clock : `${DAY.format(moment)} ${clock}`;
+}
+
+/** An element <time> that shows local time, and has the full time in UTC as its title. */
+export function makeTime(iso) {
+  const element = make("time", localTime(Date.parse(iso)));
+  element.dateTime = iso;
+  element.title = iso;
+  return element;
+}
+
+/** A button that opens the drawer of a connection or a product. */
+export function makeSubject(id) {
+  const button = makeButton(id, () => view.set({ open: id }), "as-link subject");
+  button.title = `Open ${id}`;
+  return button;
+}
+
+/**
+ * Make the rows under `parent` those of `items`, in their order: rows are kept by `key(item)`, made by `make(item)` and
+ * told of each change by `update(row, item)`. Only what moved is moved, so that focus and selection stay.
+ */
+export function syncRows(parent, rows, items, key, makeRow, update) {
+  const wanted = new Set(items.map(key));
+  for (const [id, row] of rows) {
+    if (wanted.has(id)) continue;
+    row.remove();
+    rows.delete(id);
+  }
+  let next = parent.firstElementChild;
+  for (const item of items) {
+    const id = key(item);
+    let row = rows.get(id);
+    if (!row) {
+      row = makeRow(item);
+      rows.set(id, row);
+    }
+    update(row, item);
+    if (row === next) next = next.nextElementSibling;
+    else parent.insertBefore(row, next);
+  }
+}

@@ -1,0 +1,125 @@
+"""The journal: bounded, in order, and never flooded."""
+
+from __future__ import annotations
+
+import pytest
+
+from hub import journal as module
+from hub.journal import KINDS, TONES, Entry, Journal
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def texts(journal: Journal, **wanted: object) -> list[str]:
+    return [entry.text for entry in journal.query(**wanted)]  # type: ignore[arg-type]
+
+
+def test_entries_come_back_newest_first_with_all_that_was_said(clock: Clock) -> None:
+    journal = Journal(7, clock)
+    journal.note("lost", "conn_004 lost", tone="bad", connection_id="conn_004", cause="silent")
+    journal.note("moved", "BTC-USD moved", product="BTC-USD")
+    newest, oldest = (entry.body() for entry in journal.query())
+    assert oldest.pop("time") <= newest["time"]
+    assert oldest == {
+        "id": 7, "kind": "lost", "tone": "bad", "connection_id": "conn_004", "product": None, "text": "conn_004 lost",
+        "data": {"cause": "silent"},
+    }  # fmt: skip
+    assert (newest["id"], newest["product"], newest["tone"], journal.last_id) == (8, "BTC-USD", "info", 8)
+
+
+def test_a_query_chooses(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    journal.note("lost", "a", connection_id="conn_000")
+    journal.note("connected", "b", connection_id="conn_001")
+    journal.note("listed", "c", products=["A-USD", "B-USD"], connections=["conn_002", "conn_003"])
+    assert texts(journal, kinds={"lost", "listed"}) == ["c", "a"]
+    assert texts(journal, connection_id="conn_001") == ["b"]
+    assert texts(journal, connection_id="conn_003") == ["c"]
+    assert texts(journal, product="B-USD") == ["c"]
+    assert texts(journal, after=2) == ["c"]
+    assert texts(journal, limit=2) == ["c", "b"]
+    assert texts(journal, since=journal.query()[0].at + 1) == []
+    assert [entry.text for entry in journal.after(1)] == ["b", "c"]
+    assert [entry.text for entry in journal.after(0, 1)] == ["a"]
+
+
+def test_a_flood_of_one_connection_is_counted_and_hides_no_other(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    for number in range(100):
+        journal.note("resubscribed", f"{number}", connection_id="conn_000", product=f"P{number}-USD")
+    journal.note("resubscribed", "other", connection_id="conn_001")
+    assert texts(journal) == ["other", "4", "3", "2", "1", "0"]
+    clock.now += 1.0
+    journal.tidy()
+    entry = journal.query(limit=1)[0]
+    assert (entry.text, entry.data["left_out"]) == ("99 (and 94 more like it)", 94)
+    assert (entry.names("P50-USD"), len(entry.data["products"])) == (True, 95)
+    clock.now += 5.0
+    journal.tidy()
+    assert len(journal.query()) == 7
+    journal.note("resubscribed", "again", connection_id="conn_000")
+    assert texts(journal, limit=1) == ["again"]
+
+
+def test_what_was_left_out_is_named_before_the_next(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    for number in range(7):
+        journal.note("pause", f"{number}")
+    clock.now += 2.0
+    journal.note("pause", "next")
+    assert texts(journal, limit=2) == ["next", "6 (and 1 more like it)"]
+
+
+def test_it_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_KEYS", 10)
+    journal = Journal(1, clock)
+    for number in range(6_000):
+        clock.now += 1.0
+        journal.note("lost", "x" * 1_000, connection_id=f"conn_{number}")
+    entries = journal.query(limit=10_000)
+    assert (len(entries), entries[0].id, len(entries[0].text)) == (module.MAX_ENTRIES, 6_000, module.MAX_TEXT)
+    assert len(journal._seconds) <= 11
+
+
+def test_where_it_is_full_the_most_frequent_kind_gives_way(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    journal.note("lost", "the one that matters")
+    for number in range(6_000):
+        clock.now += 1.0
+        journal.note("alert", f"{number}")
+    assert texts(journal, kinds={"lost"}) == ["the one that matters"]
+    assert texts(journal, limit=10_000)[-2] == f"{6_000 - module.MAX_ENTRIES + 1}"
+
+
+def test_alerts_keep_what_they_were_sent_as_where_it_is_short(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    journal.note("alert", "short", payload='{"a":1}')
+    journal.note("alert", "long", payload=" " * (module.MAX_PAYLOAD + 1))
+    assert [entry.payload for entry in journal.query()] == [None, '{"a":1}']
+    assert "payload" not in journal.query()[0].body()
+
+
+def test_what_was_kept_goes_before_what_is_new(clock: Clock) -> None:
+    journal = Journal(10, clock)
+    journal.note("pause", "new")
+    journal.restore([Entry(number, 5.0, "pause", "info", None, None, f"old {number}", {}) for number in (3, 4, 10)])
+    assert texts(journal) == ["new", "old 4", "old 3"]
+    journal.restore([Entry(50, 5.0, "pause", "info", None, None, "of a clock that was fast", {})])
+    journal.note("pause", "newest")
+    assert (texts(journal, limit=1), journal.last_id) == (["newest"], 51)
+
+
+def test_the_words_are_settled() -> None:
+    assert len(set(KINDS)) == 15
+    assert set(TONES) == {"ok", "info", "warn", "bad"}
