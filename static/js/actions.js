@@ -81,7 +81,7 @@ export function makeAction({ label, what, path, body, title = "" }) {
     const outcome = await send(path, body, what);
     busy = false;
     paint();
-    if (outcome) toast(`${what}: ${outcome.message}`, outcome.ok ? "ok" : "bad");
+    if (outcome) toast(outcome.ok ? outcome.message : `Could not ${what}: ${outcome.message}`, outcome.ok ? "ok" : "bad");
   }
 
   button.dataset.action = path;

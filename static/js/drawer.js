@@ -3,10 +3,10 @@
 
 import { disarm } from "./actions.js";
 import { Source } from "./api.js";
+import { isFrozen } from "./clock.js";
 import { $, build, make, makeButton, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
 import { ProductView } from "./explain.js";
 import { age } from "./format.js";
-import { isPaused } from "./painter.js";
 import { setNote } from "./parts.js";
 import { SlotView } from "./slot.js";
 import { view } from "./view.js";
@@ -39,7 +39,7 @@ class Drawer {
     close.setAttribute("aria-keyshortcuts", "Escape");
     this.element.append(build("header", "", this.shape, this.title, this.word, this.raw, close), this.note, this.content);
     this.source = new Source(() => this.path(), EVERY_MS, (body) => this.take(body), {
-      wanted: () => this.id !== "" && (this.loadedAt === null || !isPaused()),
+      wanted: () => this.id !== "" && (this.loadedAt === null || !isFrozen()),
       onFailure: (error) => this.fail(error),
     });
     document.addEventListener("keydown", (event) => {

@@ -1,29 +1,14 @@
 // What the panels and the drawer are put together from: lists that keep their elements, facts, raw frames.
 
 import { build, copy, make, makeButton, setData, setHidden, setText } from "./dom.js";
+import { syncRows } from "./entries.js";
 
 const kept = new WeakMap(); // parent → key → element
 
-/**
- * Give `parent` a child for each item, in this order: those whose key was there before stay the same elements, so that
- * focus and selection stay too. `create(item)` makes one, `update(element, item)` paints it.
- */
-export function keep(parent, items, keyOf, create, update = () => {}) {
-  const old = kept.get(parent) ?? new Map();
-  const now = new Map();
-  for (const item of items) now.set(String(keyOf(item)), null);
-  for (const [key, element] of old) if (!now.has(key)) element.remove();
-  let next = parent.firstElementChild;
-  for (const item of items) {
-    const key = String(keyOf(item));
-    if (now.get(key)) continue; // twice the same
-    const element = old.get(key) ?? create(item);
-    now.set(key, element);
-    update(element, item);
-    if (element === next) next = next.nextElementSibling;
-    else parent.insertBefore(element, next);
-  }
-  kept.set(parent, now);
+/** Make the children of `parent` those of `items`, and keep the elements of those that were there before. */
+export function keep(parent, items, key, makeItem, update = () => {}) {
+  if (!kept.has(parent)) kept.set(parent, new Map());
+  syncRows(parent, kept.get(parent), items, key, makeItem, update);
 }
 
 /** A part of the drawer with a heading. */
