@@ -89,12 +89,11 @@ class PriceHub:
         self.store = self.past.store
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
         self.started_at = time.monotonic()
-        self._summary = Summary(self)
         self.board = Board(self)
         self._started = self._stopped = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.fallback.worker,
-            self.catalogue.worker, self.history.worker, self._summary.worker, self.board.worker,
+            self.catalogue.worker, self.history.worker, self.board.worker,
             *([self.store.worker] if self.store is not None else []),
         ]  # fmt: skip
 
