@@ -118,6 +118,7 @@ class Board:
             self._second = int(now)
             self._take_prices(int(time.time() // MINUTE_SECONDS))
             self._take_beats(now)
+            self._hub.fanout.measure(now)
         return SAMPLE_SECONDS - time.monotonic() % SAMPLE_SECONDS
 
     def _take_prices(self, minute: int) -> None:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum, StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hub.fanout.batch import CONFLATED, Batch, Message
 from hub.fanout.choice import EVERYTHING, Choice
@@ -42,6 +42,19 @@ class CutReason(IntEnum):
     BUG = 4004
 
 
+class Figures(NamedTuple):
+    """What is known of a client; ``behind``: it gets the latest only. ``client_id`` tells clients apart, no more."""
+
+    client_id: str
+    transport: str
+    connected_seconds: float
+    bytes_per_second: float
+    pending_bytes: int
+    behind: bool
+    behind_seconds: float
+    conflated_total: int
+
+
 class Client(Protocol):
     """Where batches go: the owner of one client's socket."""
 
@@ -56,6 +69,12 @@ class Client(Protocol):
 
     def cut(self, reason: CutReason) -> None:
         """End the client at once. Idempotent."""
+
+    def measure(self, now: float) -> None:
+        """Note the rate of what it takes; called about once a second."""
+
+    def figures(self, now: float) -> Figures:
+        """Return what is known of it."""
 
 
 class _Joiner:
@@ -114,6 +133,19 @@ class Fanout:
     def client_count(self) -> int:
         """How many clients get events."""
         return len(self._joining) + len(self._plain) + len(self._choosers)
+
+    def clients(self) -> list[tuple[Client, Choice]]:
+        """Return every client and what it asked for."""
+        return [
+            *((joiner.client, joiner.choice) for joiner in self._joining.values()),
+            *((chooser.client, chooser.choice) for chooser in self._choosers.values()),
+            *((client, EVERYTHING) for client in self._plain.values()),
+        ]
+
+    def measure(self, now: float) -> None:
+        """Have every client note its rate."""
+        for client, _ in self.clients():
+            client.measure(now)
 
     def add(self, client_id: str, client: Client) -> None:
         """Have a new client sent the snapshot soon, then everything; of what is published until then, all but ticks."""

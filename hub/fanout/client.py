@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from engineio import exceptions, packet, payload, socket
 
 from hub import green
 from hub.fanout.batch import Batch, Control, Frames
-from hub.fanout.broadcast import CutReason
+from hub.fanout.broadcast import CutReason, Figures
 from hub.fanout.choice import Choice
 from hub.fanout.limits import Budget
 from hub.fanout.outbox import Outbox
@@ -39,6 +40,7 @@ STUCK_SECONDS = 8.0  # without room in a socket's buffers
 LINGER_SECONDS = 2.0  # for which a client that is told to go may take its time
 BINARY = ("5", "6")  # Socket.IO events with attachments: nobody sends any, and they would pile up
 CLOSE_NORMAL, CLOSE_SERVICE_RESTART = 1000, 1012
+RATE_SECONDS = 2.0
 SLICE_SECONDS = 0.005  # of writing to one client, before others have their turn
 _WAKE = object()  # in engineio's queue: look at the outbox
 log = logging.getLogger(__name__)
@@ -85,7 +87,10 @@ class ClientSocket(socket.Socket):
         super().__init__(server, sid)
         self.address = address
         self.outbox = Outbox(server.limits.buffer_bytes, server.urgent)
-        self.budget = Budget(server.limits.events_per_second, time.monotonic())
+        self._connected_at = now = time.monotonic()
+        self._shown_id = secrets.token_hex(4)  # not the session's: who knows that can take it over
+        self._measured, self._bytes_per_second = (now, 0), 0.0  # when, and how many bytes were taken then
+        self.budget = Budget(server.limits.events_per_second, now)
         self._ws: Any = None
         self._send: Callable[[bytes | memoryview], int]  # to the WebSocket, while it is writable
         self._writable = False  # whether the WebSocket may be written to: not before an upgrade is through
@@ -97,6 +102,21 @@ class ClientSocket(socket.Socket):
     def transport(self) -> str:
         """The transport in use: ``websocket`` or ``polling``."""
         return "websocket" if self.upgraded else "polling"
+
+    def measure(self, now: float) -> None:
+        """Note the rate at which the client takes bytes."""
+        then, taken = self._measured
+        if now - then >= RATE_SECONDS:
+            self._bytes_per_second = (self.outbox.taken_bytes - taken) / (now - then)
+            self._measured = now, self.outbox.taken_bytes
+
+    def figures(self, now: float) -> Figures:
+        """Return what is known of the client."""
+        outbox = self.outbox
+        return Figures(
+            self._shown_id, self.transport, now - self._connected_at, self._bytes_per_second, outbox.pending_bytes,
+            outbox.lagging, outbox.behind_seconds(now), outbox.conflated_total,
+        )  # fmt: skip
 
     # -- what comes in for the client -----------------------------------------------------------------
 
@@ -119,6 +139,7 @@ class ClientSocket(socket.Socket):
             except OSError:
                 return False  # its reader notices too, and ends it
             if sent == len(frames):
+                outbox.taken_bytes += sent
                 return True
             outbox.put(batch)
             if sent:

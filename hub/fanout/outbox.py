@@ -38,6 +38,7 @@ class Outbox:
         self.pending_bytes = 0  # queued, and neither written nor fetched
         self.conflated_total = 0  # ticks that a newer one replaced
         self.dropped_total = 0
+        self.taken_bytes = 0  # written or fetched, since the start
         self._urgent = urgent
         self._framed = False  # whether a WebSocket takes it: the packets are not needed
         self._entries: deque[Entry] = deque()
@@ -124,6 +125,10 @@ class Outbox:
         self._loose_bytes = 0
         self.put(Batch(messages, self.batched))
 
+    def behind_seconds(self, now: float) -> float:
+        """Return for how long the client has got the latest only; 0 for one that gets everything."""
+        return max(0.0, now - self._lag_since) if self.lagging else 0.0
+
     # -- for a WebSocket ------------------------------------------------------------------------------
 
     def upgraded(self) -> None:
@@ -148,6 +153,7 @@ class Outbox:
         """Note that so many bytes of ``head`` were written."""
         assert self._head is not None
         self.pending_bytes -= count
+        self.taken_bytes += count
         self._head = self._head[count:]
         if not self._head:
             self._head = None
@@ -163,5 +169,6 @@ class Outbox:
                 break
             entry = self._entries.popleft()
             self.pending_bytes -= len(entry.frames)
+            self.taken_bytes += len(entry.frames)
             self._packets.extend(entry.packets())
         return [self._packets.popleft() for _ in range(min(limit, len(self._packets)))]

@@ -5,6 +5,7 @@ Times are wall-clock seconds of reading.
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -53,3 +54,9 @@ class RecentFrames:
         rings = self._products.get(product_id)
         mine = [*rings.tickers, *rings.heartbeats] if rings is not None else []
         return sorted([*mine, *self._others], key=lambda item: item[0])
+
+    def latest(self, limit: int) -> list[Frame]:
+        """Return the last frames of the whole connection, the newest first."""
+        kept = [ring for rings in list(self._products.values()) for ring in rings]
+        frames = {frame for ring in (*kept, self._others) for frame in ring.copy()}  # one may be of several products
+        return heapq.nlargest(limit, frames, key=lambda item: item[0])

@@ -33,9 +33,9 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)
+        add_board(routes, hub)
         add_history(routes, hub)
         actions.add_to(routes)
-        add_board(routes, hub)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub)
     with_socketio = app.wsgi_app

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from hub import slots
+from hub.audience import body as clients_body
 from hub.hub import PriceHub
 from hub.parse import PRODUCT_ID
 from hub.web.guard import error_response, json_response
@@ -13,6 +15,21 @@ MAX_SPARKLINES = 100
 
 def add_board(routes: Blueprint, hub: PriceHub) -> None:
     """Add them to the routes."""
+
+    @routes.get("/connections")
+    def connections() -> Response:
+        return json_response(slots.body(hub))
+
+    @routes.get("/connections/<connection_id>")
+    def connection(connection_id: str) -> Response:
+        try:
+            return json_response(slots.detail(hub, connection_id.lower()))
+        except KeyError:
+            return error_response(f"Connection {connection_id[:64]} not found", 404)
+
+    @routes.get("/clients")
+    def clients() -> Response:
+        return json_response(clients_body(hub))
 
     @routes.get("/board")
     def board() -> Response:

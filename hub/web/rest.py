@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
-from hub.model import ConnectionStatus, HealthStatus, Quote, Standing, Trust
+from hub.model import HealthStatus, Quote, Standing, Trust
 from hub.payload import iso_time, json_number, shown_source
 from hub.plan import body as plan_body
 from hub.web.arguments import limit, product_id, since
@@ -27,6 +27,7 @@ MAX_ALERT_BYTES = 16_384
 INDEX = (
     "/health",
     "/connections",
+    "/connections/conn_000",
     "/plan",
     "/prices",
     "/price/BTC-USD",
@@ -39,9 +40,10 @@ INDEX = (
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
-    "/actions",
     "/board",
     "/sparklines?products=BTC-USD",
+    "/clients",
+    "/actions",
     "/dashboard",
 )
 
@@ -55,10 +57,6 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         summary = hub.get_health_summary()
         up = summary["connected_connections"] > 0 and summary["status"] != HealthStatus.CRITICAL
         return json_response(summary, 200 if up else 503)
-
-    @routes.get("/connections")
-    def connections() -> Response:
-        return json_response(connections_body(hub))
 
     @routes.get("/plan")
     def plan() -> Response:
@@ -209,33 +207,6 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         return json_response({"service": "price-hub", "simulated": hub.simulated, **links})
 
     return routes
-
-
-def connections_body(hub: PriceHub) -> dict[str, Any]:
-    """Return the body of ``GET /connections``."""
-    slots = hub.connections()
-    return {
-        "total_connections": len(slots),
-        "connected": sum(slot.status is ConnectionStatus.CONNECTED for slot in slots),
-        "connections": [
-            {
-                "connection_id": slot.connection_id,
-                "status": slot.status,
-                "products_count": len(slot.product_ids),
-                "total_messages": slot.total_messages,
-                "error_count": slot.error_count,
-                "uptime_seconds": round(slot.uptime_seconds, 3),
-                "last_heartbeat": None if slot.last_heartbeat is None else iso_time(slot.last_heartbeat),
-                "last_message": None if slot.last_message is None else iso_time(slot.last_message),
-                "messages_per_second": round(slot.messages_per_second, 1),
-                "reconnects": slot.reconnects,
-                "last_cause": slot.last_cause,
-                "generation": slot.generation,
-            }
-            for slot in slots
-        ],
-        "simulated": hub.simulated,
-    }
 
 
 def _price_entry(hub: PriceHub, quote: Quote, now: float) -> dict[str, Any]:

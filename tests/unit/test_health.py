@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from hub.config import Settings
-from hub.detect.health import ErrorWindow, HealthInput, coverage_percentage, verdict
+from hub.detect.health import ErrorWindow, HealthInput, coverage_percentage, headline, verdict
 from hub.hub import PriceHub
 from hub.model import HealthStatus, Heartbeat, Source, Ticker, Trust
 from hub.web.rest import make_blueprint
@@ -229,3 +229,24 @@ def test_what_is_halted_is_counted_and_costs_no_coverage(hub: PriceHub) -> None:
 def test_a_bug_of_a_worker_shows_in_the_summary(hub: PriceHub) -> None:
     hub.watch.worker._failed_at = time.monotonic()
     assert any("1 of the hub's own workers failed lately" in reason for reason in hub.get_health_summary()["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("trust", "said"),
+    [
+        ({}, ("No product is watched", "0 of 0 live", 0)),
+        ({"live": 1}, ("The price can be trusted", "1 of 1 live", 0)),
+        ({"live": 1300, "quiet": 25}, ("All 1,325 prices can be trusted", "1,300 of 1,325 live · 25 quiet", 0)),
+        (
+            {"live": 3, "quiet": 1, "behind": 2, "stale": 1, "starting": 1, "halted": 1},
+            ("4 of 8 prices can’t be trusted",
+             "3 of 9 live · 1 quiet · 2 behind, repairing · 1 stale · 1 without a price yet · 1 halted", 4),
+        ),
+        ({"stale": 5, "halted": 1}, ("No price can be trusted", "0 of 6 live · 5 stale · 1 halted", 5)),
+        ({"halted": 2, "delisted": 1}, ("No product is traded", "0 of 3 live · 2 halted · 1 delisted", 0)),
+    ],
+)  # fmt: skip
+def test_the_headline_says_whether_every_price_can_be_trusted(
+    trust: dict[str, int], said: tuple[str, str, int]
+) -> None:
+    assert headline(trust) == said

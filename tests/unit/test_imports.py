@@ -86,7 +86,7 @@ def test_pure_modules_know_the_model_alone(module: str) -> None:
     assert {name.split(".")[0] for name in MODULES[module]} <= STANDARD | {"hub", "orjson"}
 
 
-@pytest.mark.parametrize("module", ["hub.payload", "hub.wire", "hub.detect.volume", "hub.detect.health",
+@pytest.mark.parametrize("module", ["hub.payload", "hub.wire", "hub.sampled", "hub.detect.volume", "hub.detect.health",
                                     "hub.web.origins", "hub.fanout.choice", "hub.fanout.limits"])  # fmt: skip
 def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
     assert of_hub(module) <= {"hub.model"}
@@ -133,6 +133,10 @@ ALLOWED = {
         "hub.worker",
     },
     "hub.plan": {"hub.hub"},
+    "hub.sampled": {"hub.model"},
+    "hub.board": {"hub.feed.connection", "hub.hub", "hub.model", "hub.payload", "hub.sampled", "hub.worker"},
+    "hub.slots": {"hub.feed.connection", "hub.feed.pool", "hub.hub", "hub.model", "hub.payload"},
+    "hub.audience": {"hub.hub"},
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
     "hub.summary": {"hub.detect", "hub.detect.health", "hub.hub", "hub.model", "hub.payload"},
     "hub.worker": set(),
@@ -161,7 +165,7 @@ def test_a_histogram_reads_the_clock_and_no_more() -> None:
     assert within(MODULES["hub.fanout.latency"], *IMPURE) == {"time"}
 
 
-@pytest.mark.parametrize("name", ["explain", "plan", "summary"])
+@pytest.mark.parametrize("name", ["audience", "board", "explain", "plan", "slots", "summary"])
 def test_to_tell_of_the_hub_needs_it_for_its_types_alone(name: str) -> None:
     (guarded,) = [
         node for node in ast.parse((ROOT / "hub" / f"{name}.py").read_text()).body
@@ -179,7 +183,10 @@ def test_fanout_and_detect_do_not_know_each_other_or_the_web(module: str) -> Non
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_the_web_and_the_server_know_the_composition_root(module: str) -> None:
-    inner = ("hub.hub", "hub.server", "hub.explain", "hub.flow", "hub.history", "hub.plan", "hub.summary")
+    inner = (
+        "hub.hub", "hub.server", "hub.audience", "hub.board", "hub.explain", "hub.flow", "hub.history", "hub.plan",
+        "hub.slots", "hub.summary",
+    )  # fmt: skip
     if module in inner or module.startswith("hub.web"):
         return
     if module == "hub":  # on first use of the name, as another test shows
@@ -199,7 +206,7 @@ def test_eventlet_is_named_in_one_module(module: str) -> None:
 def test_the_simulator_is_an_exchange_and_no_part_of_the_hub(module: str) -> None:
     rooms = ("hub.book", "hub.feed", "hub.fanout", "hub.detect", "hub.web", "hub.hub", "hub.server", "hub.config",
              "hub.ledger", "hub.store", "hub.past", "hub.watch", "hub.explain", "hub.plan", "hub.summary",
-             "hub.catalogue_keeper")  # fmt: skip
+             "hub.catalogue_keeper", "hub.audience", "hub.board", "hub.sampled", "hub.slots")  # fmt: skip
     assert not within(of_hub(module), *rooms)
 
 

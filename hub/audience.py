@@ -1,0 +1,55 @@
+"""Who listens, and who lags: the body of ``GET /clients``."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hub.hub import PriceHub
+
+SHOWN = 200
+
+
+def body(hub: PriceHub) -> dict[str, Any]:
+    """Return it: those that lag first, then those for which most waits."""
+    now = time.monotonic()
+    found = [(client.figures(now), choice) for client, choice in hub.fanout.clients()]
+    found.sort(key=lambda item: (not item[0].behind, -item[0].behind_seconds, -item[0].pending_bytes))
+    shown = found[:SHOWN]
+    counts = _counts({choice.names for _, choice in shown if choice.names is not None}, hub.book.products)
+    return {
+        "count": len(found),
+        "behind": sum(figures.behind for figures, _ in found),
+        "clients": [
+            {
+                "client_id": figures.client_id,
+                "transport": figures.transport,
+                "connected_seconds": round(figures.connected_seconds, 1),
+                "products": None if choice.names is None else counts[choice.names],
+                "max_hz": choice.max_hz,
+                "batch": choice.batch,
+                "bytes_per_second": int(figures.bytes_per_second),
+                "pending_bytes": figures.pending_bytes,
+                "behind": figures.behind,
+                "behind_seconds": round(figures.behind_seconds, 1),
+                "conflated_total": figures.conflated_total,
+            }
+            for figures, choice in shown
+        ],
+        "simulated": hub.simulated,
+    }
+
+
+def _counts(asked: set[frozenset[str]], products: Sequence[str]) -> dict[frozenset[str], int]:
+    """Return names and patterns (see ``hub.fanout.choice``) → how many of the products they are."""
+    if not asked:
+        return {}
+    named: defaultdict[str, set[str]] = defaultdict(set)
+    for item in products:
+        base, _, quote = item.partition("-")
+        for name in (item, f"*-{quote}", f"{base}-*", "*-*"):
+            named[name].add(item)
+    return {names: len(set().union(*(named[name] for name in names if name in named))) for names in asked}
