@@ -134,12 +134,12 @@ class Handover:
         if lane.phase is Phase.WAITING:
             self._note(lane, event)
             self._prove(lane)
+        if type(event) is Ticker and self._hold(lane, item):
+            return False
         if lane.phase is Phase.OVER:
             lane.pass_on(side, *lane.held, item)
             lane.held.clear()  # last: who asks whether all is through must not find it empty too soon
             return True
-        if lane.phase is Phase.WAITING and type(event) is Ticker:
-            self._hold(lane, item)
         return False
 
     def acknowledged(self, side: Side) -> None:
@@ -213,12 +213,20 @@ class Handover:
             for lane in self._lanes.values()
         )
 
+    def insist(self) -> list[str]:
+        """Have what waits come over unproved, if its target has a socket, else leave it; return what comes over."""
+        with self._turn:
+            waiting = [lane for lane in self._lanes.values() if lane.phase is Phase.WAITING]
+            for lane in waiting:
+                lane.phase = Phase.OVER if lane.route.target.is_open else Phase.BACK
+        return [lane.product_id for lane in waiting if lane.phase is Phase.OVER]
+
     def give_up(self, failure: str) -> None:
-        """Leave what is not over to the sources; of a ``whole`` one everything."""
+        """Leave to the sources what is not over, or is while all that was held is held still; if ``whole`` all."""
         with self._turn:
             self.failure = self.failure or failure
             for lane in self._lanes.values():
-                if self.whole or lane.phase is Phase.WAITING:
+                if self.whole or lane.phase is Phase.WAITING or lane.held:
                     lane.phase = Phase.BACK
 
     def phases(self) -> dict[str, Phase]:
@@ -256,15 +264,20 @@ class Handover:
             if lane.phase is Phase.WAITING:
                 lane.phase = Phase.OVER
 
-    def _hold(self, lane: _Lane, item: Item) -> None:
+    def _hold(self, lane: _Lane, item: Item) -> bool:
+        """Hold a ticker back if its lane waits; return whether it does."""
         held, last_id = lane.held, self._last_id(lane.product_id)
-        held.append(item)
+        with self._turn:  # once it is over nothing is held any more
+            if lane.phase is not Phase.WAITING:
+                return False
+            held.append(item)
         while held and _trade_id(held[0]) <= last_id:
             held.popleft()
         if len(held) > MAX_HELD:
             held.popleft()
             self.dropped_total += 1
             lane.complete_from = _trade_id(held[0])
+        return True
 
 
 def _trade_id(item: Item) -> int:

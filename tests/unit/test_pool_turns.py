@@ -41,6 +41,7 @@ def test_one_socket_that_is_missing_keeps_no_other_from_being_replaced(
 ) -> None:
     pool = PriceHub(Settings(ws_url="ws://localhost:9", ws_dialect="exchange", rest_url="http://localhost:9")).pool
     pool._slots = cast("list[Connection]", [Slot(number, is_open) for number, is_open in enumerate(are_open)])
+    pool._needed = len(are_open)
     found: list[str] = []
     monkeypatch.setattr(pool.transfers, "rotate", lambda slot, *_: found.append(slot.id))
     monkeypatch.setattr(pool, "_new_connection", lambda _: cast("Any", None))
