@@ -287,7 +287,8 @@ class ConnectionPool:
         _, ticks = self.meter.rates()
         shards = {slot.id: slot.products for slot in self._slots[: self._needed]}
         resting, begun = self._resting.at(now), now < self._spread_until
-        return balance.plan(shards, ticks, self._priority(), self._per_connection, resting, begun)
+        closed = {slot.id for slot in self._slots if not (slot.is_open and slot.given)}
+        return balance.plan(shards, ticks, self._priority(), self._per_connection, resting, begun, closed)
 
     def seconds_to_connect(self, now: float) -> float:
         """Return when, at best, every slot will have its socket; 0 if all have."""
@@ -348,13 +349,14 @@ class ConnectionPool:
     def _transfer(self, now: float) -> None:
         """Begin what is due, one thing at a time, and nothing while reading is behind or several sockets are missing.
 
-        One that is missing for long keeps no other from being replaced; load is measured while all are there.
+        One that is missing for long, or comes and goes, keeps no other from being replaced or relieved.
         """
         slots = [slot for slot in self._slots if slot.is_open]
         missing, settling = len(self._slots) - len(slots), now - self._resumed_at < SETTLE_SECONDS
-        if missing or settling:
+        if settling:
             self.meter.start_over()
-        sampled = not missing and self.meter.sample(now, self._ticks)
+        shards = {slot.id: slot.products for slot in self._slots}
+        sampled = self.meter.sample(now, self._ticks, shards, [slot.id for slot in slots if slot.given])
         if missing > 1 or settling or not self.transfers.free or not slots or self.catching_up(now):
             return
         if self._is_unfinished():
