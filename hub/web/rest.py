@@ -38,6 +38,7 @@ INDEX = (
     "/tickers/BTC-USD",
     "/priority-pairs",
     "/actions",
+    "/status",
     "/dashboard",
 )
 
