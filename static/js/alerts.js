@@ -48,9 +48,9 @@ function measure(signal) {
     return [size, `${String(said.spike_type ?? "spike").replaceAll("_", " ")}, ${prices.join(" → ")}`];
   }
   const ratio = Number(said.ratio ?? said.current_vol / said.avg_vol);
-  const price = said.ticker?.price === undefined ? "" : ` at ${exact(String(said.ticker.price))}`;
+  const price = said.ticker?.price === undefined ? "" : `at ${exact(String(said.ticker.price))}, `;
   const usual = `volume ${compact(Number(said.current_vol))}, usually ${compact(Number(said.avg_vol))}`;
-  return [Number.isFinite(ratio) ? `${ratio.toFixed(ratio < 9.95 ? 1 : 0)}×` : "–", `${usual}${price}`];
+  return [Number.isFinite(ratio) ? `${ratio.toFixed(ratio < 9.95 ? 1 : 0)}×` : "–", price + usual];
 }
 
 function makeRow(signal) {
