@@ -39,7 +39,8 @@ class Alerts {
 
 /** [how much, what] of a signal: its payload is relayed from whoever sent it, so any of it may be missing. */
 function measure(signal) {
-  const said = signal.payload ?? {};
+  if (!signal.payload) return ["", String(signal.text ?? "")];
+  const said = signal.payload;
   if (signal.event === "spike_alert") {
     const change = Number(said.pct_change);
     const size = Number.isFinite(change) ? `${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)}%` : "–";

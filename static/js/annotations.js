@@ -4,7 +4,7 @@ import { build, make, makeButton, setData, setHidden, setText } from "./dom.js";
 import { kindWord, localTime, makeMark, setMark, syncRows } from "./entries.js";
 import { view } from "./view.js";
 
-const PITCH = 16; // pixels: what is nearer than that is folded into one
+const PITCH = 24; // pixels: what is nearer than that is folded into one
 const TOLD = 6; // entries that a tip names
 const WORST_FIRST = ["bad", "warn", "info", "ok"];
 
@@ -32,7 +32,7 @@ export class Annotations {
     if (!area) return;
     const [left, width] = area;
     const folds = fold(history, width);
-    for (const item of folds) item.x = left + ((item.at - history.begin) / history.seconds) * width;
+    for (const item of folds) item.x = Math.min(left + width - 4, left + ((item.at - history.begin) / history.seconds) * width);
     this.folds = new Map(folds.map((item) => [item.key, item]));
     syncRows(this.lane, this.rows, folds, (item) => item.key, (item) => this.make(item), (row, item) => this.update(row, item));
     const rows = [...this.rows.values()];
@@ -122,7 +122,7 @@ function fold(history, width) {
     if (entry.at > history.end) continue;
     const place = Math.floor(entry.at / seconds);
     const last = found.at(-1);
-    const near = last && (last.place === place || entry.at - last.at < seconds * 0.75);
+    const near = last && (last.place === place || entry.at - last.at < seconds * 0.9);
     if (near) last.entries.push(entry);
     else found.push({ key: `${entry.id}`, place, at: entry.at, entries: [entry] });
     const { entries } = found.at(-1);

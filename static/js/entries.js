@@ -65,6 +65,21 @@ export function makeSubject(id) {
   return button;
 }
 
+/** A text in which the ids are buttons; those that it does not name come after it. */
+export function withSubjects(text, ids) {
+  const parts = [text];
+  for (const id of ids) {
+    const i = parts.findIndex((part) => typeof part === "string" && part.includes(id));
+    if (i < 0) {
+      parts.push(" ", makeSubject(id));
+      continue;
+    }
+    const at = parts[i].indexOf(id);
+    parts.splice(i, 1, parts[i].slice(0, at), makeSubject(id), parts[i].slice(at + id.length));
+  }
+  return parts;
+}
+
 /**
  * Make the rows under `parent` those of `items`, in their order: rows are kept by `key(item)`, made by `make(item)` and
  * told of each change by `update(row, item)`. Only what moved is moved, so that focus and selection stay.

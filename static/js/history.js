@@ -10,11 +10,12 @@ export class History {
     this.step = 1;
     this.times = []; // epoch seconds, ascending
     this.columns = {}; // series → numbers and nulls
+    this.running = false; // whether the last point is of a step that is not over
     this.annotations = []; // journal entries, oldest first, with `at` in epoch seconds
   }
 
   path() {
-    const since = this.times.length > OVERLAP_STEPS ? `&since=${this.end - OVERLAP_STEPS * this.step}` : "";
+    const since = this.times.length > OVERLAP_STEPS + 1 ? `&since=${this.end - (OVERLAP_STEPS + 1) * this.step}` : "";
     return `/history?range=${this.range}${since}`;
   }
 
@@ -35,6 +36,7 @@ export class History {
   take(body) {
     this.step = body.step_seconds;
     for (const name of Object.keys(body.series)) this.columns[name] ??= new Array(this.times.length).fill(null);
+    if (this.running) this.cut();
     const [first] = body.times;
     while (this.times.length && this.times.at(-1) >= first) this.cut();
     body.times.forEach((time, i) => {
@@ -42,6 +44,9 @@ export class History {
       if (this.times.length && time - this.times.at(-1) > this.step * 1.5) this.push(this.times.at(-1) + this.step, () => null);
       this.push(time, (name) => body.series[name]?.[i]);
     });
+    const { running } = body;
+    this.running = Number.isFinite(running?.time) && running.time > (this.times.at(-1) ?? 0);
+    if (this.running) this.push(running.time, (name) => running.values[name]);
     const keep = this.times.findIndex((time) => time >= this.begin);
     if (keep > 0) {
       this.times.splice(0, keep);

@@ -10,29 +10,30 @@ const AXIS_HEIGHT = 22;
 const MARGIN_RIGHT = 10;
 const LEAST_FOR_THREE = 270; // pixels of height; with less there is no room for the third plot
 const FONT = "11px ui-sans-serif, system-ui, sans-serif";
-const DASH = [4, 3];
-const TRUSTED_WIDTH = 1.4;
+const [THICK, THIN] = [2, 1]; // pixels
+const LINE_PITCH = 4; // pixels: lines that are nearer become one
+const FEW = 40; // points: as few are marked one by one, for a lone one makes no line
 
 const rate = (value) => `${count(value)}/s`;
 
-// name in GET /history, label, colour variable, dashed: lines are told apart by dashes, too
+// name in GET /history, label, colour variable, width: lines are told apart by width, too
 const PLOTS = [
   {
     title: "Latency", share: 0.42, format: milliseconds, logarithmic: true,
     series: [
-      ["exchange_to_hub_p50_ms", "to hub p50", "--c-one", false], ["exchange_to_hub_p99_ms", "p99", "--c-one", true],
-      ["hub_to_written_p50_ms", "written p50", "--c-two", false], ["hub_to_written_p99_ms", "p99", "--c-two", true],
+      ["exchange_to_hub_p50_ms", "to hub p50", "--c-one", THICK], ["exchange_to_hub_p99_ms", "p99", "--c-one", THIN],
+      ["hub_to_written_p50_ms", "written p50", "--c-two", THICK], ["hub_to_written_p99_ms", "p99", "--c-two", THIN],
     ],
   },
   {
     title: "Throughput", share: 0.33, format: rate,
-    series: [["messages_per_second", "messages", "--c-one", false], ["ticks_per_second", "ticks", "--c-two", true]],
+    series: [["messages_per_second", "messages", "--c-one", THICK], ["ticks_per_second", "ticks", "--c-two", THIN]],
   },
   {
     title: "State", share: 0.25, format: count, whole: true, stepped: true,
     series: [
-      ["trouble", "products in trouble", "--c-bad", false], ["open_gaps", "open gaps", "--c-three", true],
-      ["connected", "connected", "--c-one", false],
+      ["trouble", "in trouble", "--c-bad", THICK], ["open_gaps", "open gaps", "--c-three", THIN],
+      ["connected", "connections up", "--c-one", THIN],
     ],
   },
 ];
@@ -128,8 +129,8 @@ export class Plots {
           values: (u, splits) => splits.map((value) => (plot.logarithmic ? shortMilliseconds(value) : count(value))),
         },
       ],
-      series: [{}, ...plot.series.map(([name, label, variable, dashed]) => ({
-        label: name, stroke: colour(variable), width: TRUSTED_WIDTH, dash: dashed ? DASH : undefined, points: { show: false },
+      series: [{}, ...plot.series.map(([name, , variable, width]) => ({
+        label: name, stroke: colour(variable), width, points: { show: (u, i, from, to) => to - from < FEW, size: 4 },
         spanGaps: false, paths: plot.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
       }))],
       hooks: {
@@ -146,9 +147,11 @@ export class Plots {
     ctx.save();
     ctx.lineWidth = 1;
     ctx.globalAlpha = 0.45;
+    let drawn = -LINE_PITCH;
     for (const { at, tone } of this.history.annotations) {
-      if (at > this.history.end) continue;
       const x = Math.round(u.valToPos(at, "x", true)) + 0.5;
+      if (at > this.history.end || x - drawn < LINE_PITCH) continue;
+      drawn = x;
       ctx.strokeStyle = colours[tone] ?? colour("--muted");
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
@@ -200,7 +203,9 @@ export class Plots {
     return parts.join("; ");
   }
 
+  /** The axis's label of a moment; none where the edge would cut it. */
   clock(at) {
+    if (this.history.end - at < this.history.seconds * 0.04) return "";
     const text = localTime(at * 1000);
     if (this.history.seconds <= 600) return text.slice(-8);
     return text.slice(-8, -3);
@@ -209,10 +214,10 @@ export class Plots {
 
 function makePane(plot) {
   const values = plot.series.map(() => make("b", "–"));
-  const keys = plot.series.map(([, label, variable, dashed], k) => {
+  const keys = plot.series.map(([, label, variable, width], k) => {
     const swatch = make("i");
     swatch.style.borderTopColor = `var(${variable})`;
-    swatch.style.borderTopStyle = dashed ? "dashed" : "solid";
+    swatch.style.borderTopWidth = `${width}px`;
     return build("span", "key", swatch, label, " ", values[k]);
   });
   const line = build("p", "keys", make("strong", plot.title), ...keys);
@@ -231,7 +236,7 @@ function latencyRange(low, high) {
 }
 
 function decades(low, high, height) {
-  const found = [0];
+  const found = low < 0 ? [0] : []; // zero is the bottom line else, and too near to 1 for a label
   for (let value = 1; value <= high; value *= 10) found.push(value);
   for (let value = 1; value <= -low; value *= 10) found.unshift(-value);
   const room = Math.max(2, Math.floor(height / 20));

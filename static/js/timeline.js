@@ -3,7 +3,7 @@
 import { Source } from "./api.js";
 import { secondsSince } from "./clock.js";
 import { $, build, make, setData, setHidden, setText } from "./dom.js";
-import { kindWord, localTime, makeMark, makeSubject, makeTime, setMark, syncRows } from "./entries.js";
+import { kindWord, localTime, makeMark, makeSubject, makeTime, syncRows, withSubjects } from "./entries.js";
 import { count, milliseconds } from "./format.js";
 import { Lane } from "./lane.js";
 import { panel } from "./painter.js";
@@ -110,29 +110,29 @@ class Timeline {
   }
 
   makeRow({ gap, entry }) {
-    const { kind, tone, text, subjects } = gap ? aboutGap(gap) : aboutEntry(entry);
-    const what = build("p", "what", make("span", text, "text"), ...subjects.flatMap((id) => [" ", makeSubject(id)]));
-    const row = build("li", "entry", makeMark(kind), makeTime(gap ? gap.opened_at : entry.time), what, make("span", "", "length"));
-    row.dataset.tone = tone;
+    const parts = gap ? gapParts(gap) : withSubjects(String(entry.text), subjectsOf(entry));
+    const kind = gap ? "gap" : entry.kind;
+    const time = makeTime(gap ? gap.opened_at : entry.time);
+    const row = build("li", "entry", makeMark(kind), time, build("p", "what", ...parts), make("span", "", "length"));
+    row.dataset.tone = gap ? gapTone(gap) : entry.tone;
     row.dataset.kind = kind;
-    row.title = text;
+    if (entry) row.title = `${kindWord(kind)}: ${entry.text}`;
     return row;
   }
 }
 
-function aboutEntry(entry) {
-  const named = [entry.connection_id, entry.product, ...(entry.data?.products ?? [])].filter(Boolean);
-  return {
-    kind: entry.kind,
-    tone: entry.tone,
-    text: String(entry.text),
-    subjects: [...new Set(named)].filter((id) => typeof id === "string").slice(0, NAMED),
-  };
+function subjectsOf(entry) {
+  const named = [entry.connection_id, entry.product, ...(entry.data?.products ?? [])];
+  return [...new Set(named)].filter((id) => id && typeof id === "string").slice(0, NAMED);
 }
 
-function aboutGap(gap) {
-  const subjects = [gap.product, gap.connection_id].filter(Boolean);
-  return { kind: "gap", tone: gapTone(gap), text: gapText(gap), subjects };
+/** [subject, text, where]: the text in the middle changes while the gap heals. */
+function gapParts(gap) {
+  const [subject, where] = [gap.product, gap.connection_id].filter(Boolean);
+  const parts = [make("span", "", "text")];
+  if (subject) parts.unshift(makeSubject(subject), " ");
+  if (where) parts.push(" on ", makeSubject(where));
+  return parts;
 }
 
 function gapTone(gap) {
@@ -143,7 +143,7 @@ function gapTone(gap) {
 function gapText(gap) {
   const why = CAUSES[gap.cause] ?? gap.cause;
   const healed = gap.open ? "" : `: ${HEALED[gap.healed] ?? gap.healed ?? "closed"}`;
-  if (!gap.product) return `${gap.connection_id ? "Connection brought nothing" : "The hub stood still"}${healed}`;
+  if (!gap.product) return `${gap.connection_id ? "brought nothing" : "The hub stood still"}${healed}`;
   const total = gap.last_id - gap.first_id + 1;
   const trades = `${count(total)} trade${total === 1 ? "" : "s"}`;
   const missing = gap.missing && gap.missing < total ? `, ${count(gap.missing)} still missing` : "";
@@ -155,7 +155,6 @@ function updateRow(row, { gap }) {
   if (!gap) return;
   setData(row, "tone", gapTone(gap));
   setData(row, "open", String(gap.open));
-  setMark(row.firstElementChild, "gap");
   const text = gapText(gap);
   setText(row.querySelector(".text"), text);
   if (row.title !== text) row.title = text;

@@ -6,8 +6,8 @@ import { milliseconds } from "./format.js";
 const KEPT = 30; // of this page's own measurements, one each two seconds
 const STAGES = [
   ["exchange_to_hub", "exchange → hub", "two clocks", "From the exchange's time of a trade to the hub's reading of it. Two clocks are compared: an error of either one moves it, even below zero."],
-  ["hub_to_written", "hub → written", "the hub's clock", "From the publishing of a tick to the moment when every client that keeps up has been written to."],
-  ["browser", "written → this page", "half a round trip", "Half of this page's own round trips to the hub, measured by this browser's clock alone: an estimate, for both ways need not take as long."],
+  ["hub_to_written", "hub → written", "one clock", "From the publishing of a tick to the moment when every client that keeps up has been written to."],
+  ["browser", "written → page", "½ round trip", "Half of this page's own round trips to the hub, measured by this browser's clock alone: an estimate, for both ways need not take as long."],
 ];
 
 export class Waterfall {
@@ -18,7 +18,7 @@ export class Waterfall {
       const segment = make("i");
       segment.dataset.stage = key;
       const [p50, p99] = [make("b", "–"), make("span", "")];
-      const item = build("li", "", make("i"), make("span", label, "stage"), " ", p50, " ", p99, " ", make("small", clock));
+      const item = build("li", "", build("p", "", make("i"), label, " ", make("small", clock)), build("p", "", p50, " ", p99));
       item.dataset.stage = key;
       item.title = title;
       return { key, segment, item, p50, p99 };
@@ -26,7 +26,7 @@ export class Waterfall {
     this.bar = build("div", "bar", ...this.parts.map((part) => part.segment));
     this.bar.setAttribute("aria-hidden", "true");
     this.total = make("b", "–");
-    const total = build("p", "total", "A tick takes about ", this.total, " from the exchange to this page");
+    const total = build("p", "total", "About ", this.total, " from the exchange to this page");
     total.title = "The sum of the medians: half of the ticks of each stage are faster";
     host.append(total, this.bar, build("ul", "", ...this.parts.map((part) => part.item)));
     this.latency = null;
