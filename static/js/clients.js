@@ -1,7 +1,7 @@
 // Who listens: those that cannot keep up first.
 
 import { Source } from "./api.js";
-import { $, make, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
+import { $, make, makeShape, setData, setHidden, setText } from "./dom.js";
 import { age, bytes, count, duration } from "./format.js";
 import { panel } from "./painter.js";
 import { keep } from "./parts.js";
@@ -37,17 +37,17 @@ function makeRow(client) {
   const tr = make("tr");
   const head = make("th");
   head.scope = "row";
-  head.append(makeShape("ok"), " ", make("span", client.client_id));
-  tr.append(head, make("td", "", "c-transport"), ...Array.from({ length: 5 }, () => make("td", "", "c-num")));
+  head.textContent = client.client_id;
+  tr.append(head, make("td"), ...Array.from({ length: 5 }, () => make("td", "", "c-num")));
+  const late = make("span");
+  tr.cells[5].append(makeShape("warn"), late);
   return tr;
 }
 
 function paintRow(tr, client) {
   const [head, transport, products, rate, waiting, behind, conflated] = tr.cells;
-  const tone = client.behind ? "warn" : "ok";
+  const tone = client.behind ? "warn" : "";
   setData(tr, "tone", tone);
-  setData(head, "tone", tone);
-  setShape(head.firstChild, tone);
   const since = `connected for ${duration(client.connected_seconds)}`;
   if (head.title !== since) head.title = since;
   setText(transport, String(client.transport));
@@ -56,7 +56,8 @@ function paintRow(tr, client) {
   const how = `${client.max_hz ? `at most ${client.max_hz} a second for each product` : "every tick"}${client.batch ? ", in batches" : ""}`;
   if (rate.title !== how) rate.title = how;
   setText(waiting, client.pending_bytes ? bytes(client.pending_bytes) : "–");
-  setText(behind, client.behind ? age(client.behind_seconds) : "–");
-  setData(behind, "tone", client.behind ? "warn" : "");
+  setData(behind, "tone", tone);
+  behind.firstChild.toggleAttribute("hidden", !client.behind);
+  setText(behind.lastChild, client.behind ? ` ${age(client.behind_seconds)}` : "–");
   setText(conflated, client.conflated_total ? count(client.conflated_total) : "–");
 }

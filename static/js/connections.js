@@ -20,6 +20,9 @@ export function standing(slot) {
   return [status, TONES[status] ?? "off"];
 }
 
+/** A cause as the hub names it ("no_data"), to be read. */
+export const inWords = (cause) => String(cause ?? "–").replaceAll("_", " ");
+
 export function startConnections(products) {
   return new Connections(products);
 }
@@ -116,7 +119,7 @@ class Connections {
     setText(cells[5], milliseconds(slot.last_frame_age_ms ?? Number.NaN));
     setData(cells[5], "tone", status === "silent" ? "warn" : "");
     setText(cells[6], count(slot.gaps));
-    const cause = slot.reconnects ? `${count(slot.reconnects)} · ${slot.last_cause ?? "–"}` : "0";
+    const cause = slot.reconnects ? `${count(slot.reconnects)} · ${inWords(slot.last_cause)}` : "0";
     setText(cells[7], cause);
     if (cells[7].title !== cause) cells[7].title = cause;
     setText(cells[8], Number.isFinite(slot.rotate_in_seconds) ? age(slot.rotate_in_seconds) : "–");

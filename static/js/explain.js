@@ -2,6 +2,7 @@
 
 import { makeAction } from "./actions.js";
 import { secondsSince } from "./clock.js";
+import { inWords } from "./connections.js";
 import { build, make, makeButton, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
 import { age, change, count, exact, milliseconds } from "./format.js";
 import { clockOf, Frames, keep, makeFacts, section, setNote } from "./parts.js";
@@ -72,7 +73,7 @@ export class ProductView {
     if (body.doubted) told.push("its connection was lost, and nothing was proved since");
     if (ages.ahead_ms !== null) told.push(`heartbeats have named a later trade for ${milliseconds(ages.ahead_ms)}`);
     if (ages.undelivered_ms !== null) told.push(`its socket has owed a trade for ${milliseconds(ages.undelivered_ms)}`);
-    if (body.repair_tries !== null) told.push(`what is missing is being fetched by REST: ${count(body.repair_tries)} tries`);
+    if (body.repair_tries !== null) told.push(`what is missing is being fetched by REST: ${body.repair_tries === 1 ? "once" : `${count(body.repair_tries)} times`} so far`);
     if (body.slot?.set_aside) told.push(`set aside on its slot: ${body.slot.set_aside}`);
     keep(this.why, told.map((text, i) => ({ text, i })), ({ i }) => i, () => make("li"), (item, { text }) => setText(item, text));
   }
@@ -106,7 +107,7 @@ export class ProductView {
     setData(line, "tone", tone);
     setShape(line.firstChild, tone);
     setText(this.slot, slot ? String(slot.connection_id) : "");
-    const lost = slot?.reconnects ? ` · ${count(slot.reconnects)} reconnects, the last for: ${slot.last_cause}` : "";
+    const lost = slot?.reconnects ? ` · ${count(slot.reconnects)} ${slot.reconnects === 1 ? "reconnect" : "reconnects"}, the last for: ${inWords(slot.last_cause)}` : "";
     setText(this.slotSaid, slot ? ` ${slot.status} for ${age(slot.uptime_seconds)}${lost}` : "It is on no slot.");
     setNote(this.slotWhy, slot ? String(slot.why) : "");
   }

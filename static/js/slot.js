@@ -2,7 +2,7 @@
 
 import { makeAction } from "./actions.js";
 import { makeBeats, makeLegend, paintBeats } from "./beats.js";
-import { standing } from "./connections.js";
+import { inWords, standing } from "./connections.js";
 import { build, make, makeButton, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
 import { makeEntry, paintEntry } from "./explain.js";
 import { age, count, duration, milliseconds } from "./format.js";
@@ -67,7 +67,7 @@ export class SlotView {
     facts.set("Gaps", count(slot.gaps));
     facts.set("Errors", count(slot.error_count));
     facts.set("Path", String(slot.path ?? "–"));
-    setText(this.cause, slot.last_cause ? `Last reconnect for: ${slot.last_cause}` : "");
+    setText(this.cause, slot.last_cause ? `Last reconnect for: ${inWords(slot.last_cause)}` : "");
     setHidden(this.cause, !slot.last_cause);
   }
 
