@@ -5,6 +5,7 @@ import { kindWord, localTime, makeMark, setMark, syncRows } from "./entries.js";
 import { view } from "./view.js";
 
 const PITCH = 24; // pixels: what is nearer than that is folded into one
+const EDGE = 8; // a marker this far from the right end is still whole
 const TOLD = 6; // entries that a tip names
 const WORST_FIRST = ["bad", "warn", "info", "ok"];
 
@@ -32,7 +33,7 @@ export class Annotations {
     if (!area) return;
     const [left, width] = area;
     const folds = fold(history, width);
-    for (const item of folds) item.x = Math.min(left + width - 4, left + ((item.at - history.begin) / history.seconds) * width);
+    for (const item of folds) item.x = Math.min(left + width - EDGE, left + ((item.at - history.begin) / history.seconds) * width);
     this.folds = new Map(folds.map((item) => [item.key, item]));
     syncRows(this.lane, this.rows, folds, (item) => item.key, (item) => this.make(item), (row, item) => this.update(row, item));
     const rows = [...this.rows.values()];

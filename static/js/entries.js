@@ -100,6 +100,10 @@ export function syncRows(parent, rows, items, key, makeRow, update) {
       rows.set(id, row);
     }
     update(row, item);
+    if (next && row === next.nextElementSibling) { // one left its place: move that one, not all that follow it
+      parent.append(next);
+      next = row;
+    }
     if (row === next) next = next.nextElementSibling;
     else parent.insertBefore(row, next);
   }

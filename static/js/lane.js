@@ -13,7 +13,8 @@ export class Lane {
     this.bars = Array.from({ length: MINUTES }, () => make("i"));
     this.element = build("div", "lane", ...this.bars);
     this.element.setAttribute("role", "img");
-    this.said = "";
+    this.said = "The last hour, minute by minute";
+    this.element.setAttribute("aria-label", this.said);
     before.before(this.element);
   }
 

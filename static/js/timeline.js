@@ -5,6 +5,7 @@ import { secondsSince } from "./clock.js";
 import { $, build, make, setData, setHidden, setText } from "./dom.js";
 import { kindWord, localTime, makeMark, makeSubject, makeTime, syncRows, withSubjects } from "./entries.js";
 import { count, milliseconds } from "./format.js";
+import { foldGaps, gapText, gapTone } from "./gaps.js";
 import { Lane } from "./lane.js";
 import { panel } from "./painter.js";
 import { view } from "./view.js";
@@ -13,26 +14,8 @@ const EVERY_MS = 2000;
 const MAX_ROWS = 200;
 const MAX_KEPT = 1000; // journal entries
 const MAX_GAPS = 500;
+const NAMED_IN_TITLE = 40;
 const NAMED = 3; // products of one entry that get a button
-
-const CAUSES = {
-  sequence: "jumped over",
-  heartbeat: "named, never came",
-  disconnect: "lost with the connection",
-  restart: "since the hub's last process",
-  pause: "while the hub stood still",
-  overflow: "the exchange's buffer for the hub ran over",
-};
-const HEALED = {
-  backfill: "fetched by REST",
-  late: "came late by itself",
-  reconnected: "connected again",
-  restarted: "ended with its process",
-  retired: "its slot was given up",
-  denied: "never existed",
-  "not watched": "not watched any more",
-  forgotten: "forgotten",
-};
 
 class Timeline {
   constructor() {
@@ -78,11 +61,9 @@ class Timeline {
 
   /** What is shown: [key, time, entry or gap], open gaps first, then by time. */
   items() {
-    const seen = [];
-    for (const gap of this.gaps) {
-      const words = [gap.product, gap.connection_id, "gap", gap.cause, gap.healed, gap.open ? "open" : ""];
-      if (view.matches(...words)) seen.push({ key: `g${gap.id}`, at: gap.opened_at, open: gap.open, gap });
-    }
+    const gaps = this.gaps.filter((gap) => (
+      view.matches(gap.product, gap.connection_id, "gap", gap.cause, gap.healed, gap.open ? "open" : "")));
+    const seen = foldGaps(gaps).map((gap) => ({ key: gap.key, at: gap.opened_at, open: gap.open, gap }));
     for (const entry of this.events) {
       const words = [entry.product, entry.connection_id, kindWord(entry.kind), entry.text, ...(entry.data?.products ?? [])];
       if (view.matches(...words)) seen.push({ key: `e${entry.id}`, at: entry.time, open: false, entry });
@@ -135,29 +116,14 @@ function gapParts(gap) {
   return parts;
 }
 
-function gapTone(gap) {
-  if (gap.open) return "warn";
-  return gap.missing ? "bad" : "ok"; // closed with something missing: it never came
-}
-
-function gapText(gap) {
-  const why = CAUSES[gap.cause] ?? gap.cause;
-  const healed = gap.open ? "" : `: ${HEALED[gap.healed] ?? gap.healed ?? "closed"}`;
-  if (!gap.product) return `${gap.connection_id ? "brought nothing" : "The hub stood still"}${healed}`;
-  const total = gap.last_id - gap.first_id + 1;
-  const trades = `${count(total)} trade${total === 1 ? "" : "s"}`;
-  const missing = gap.missing && gap.missing < total ? `, ${count(gap.missing)} still missing` : "";
-  const never = !gap.open && gap.missing ? " (never came)" : "";
-  return `${trades} ${why}${missing}${healed}${never}`;
-}
-
 function updateRow(row, { gap }) {
   if (!gap) return;
   setData(row, "tone", gapTone(gap));
   setData(row, "open", String(gap.open));
   const text = gapText(gap);
   setText(row.querySelector(".text"), text);
-  if (row.title !== text) row.title = text;
+  const title = gap.products ? `${text}: ${gap.products.slice(0, NAMED_IN_TITLE).join(", ")}` : text;
+  if (row.title !== title) row.title = title;
   const long = gap.open ? (secondsSince(gap.opened_at) ?? 0) * 1000 : gap.duration_ms;
   setText(row.querySelector(".length"), gap.open ? `open ${milliseconds(long)}` : milliseconds(long));
 }

@@ -14,7 +14,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.conftest import Page
+from tests.browser.conftest import AXE, Page
 from tests.conftest import HubProcess, eventually, need
 
 pytestmark = pytest.mark.browser
@@ -197,6 +197,8 @@ def test_a_gap_heals_on_the_screen(page: Page, hub_factory: Callable[..., HubPro
     hub.wait_until_covered()
     page.open(hub.url)
     page.wait_until_live()
+    look_at(page, "#charts")
+    eventually(lambda: plots(page) == 3)
     look_at(page, "#timeline")
     assert hub.simulator is not None
     eventually(lambda: page.text("#timeline-hint").startswith("Nothing missed since "), 30)
@@ -210,6 +212,11 @@ def test_a_gap_heals_on_the_screen(page: Page, hub_factory: Callable[..., HubPro
     before = page.js(length)
     eventually(lambda: page.js(length) not in (before, ""))  # it grows
     assert page.js(length).startswith("open ")
+    if AXE.is_dir():
+        look_at(page, "#timeline")  # with an open gap, and its annotations above
+        assert [found for found in page.violations() if found[1] in ("serious", "critical")] == []
+        page.dark()
+        assert [found for found in page.violations() if found[1] in ("serious", "critical")] == []
     hub.simulator.control("fault", {"kind": "rest", "status": 200, "delay_seconds": 0.01, "seconds": 0.01})
     # the same row says how it ended: it is kept in place
     eventually(lambda: page.js("return window.gap.isConnected && window.gap.dataset.open") == "false", 60)
