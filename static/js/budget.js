@@ -15,7 +15,7 @@ export function startBudget() {
   let plan = null;
   const connects = makeMeter("Connects left");
   const messages = makeMeter("Messages left");
-  const facts = makeFacts("Next connect", "Coverage", "Load of a slot", "Under way");
+  const facts = makeFacts("Next connect", "Covered", "All covered", "Mean load", "Under way");
   const why = make("p", "", "why");
   const moves = make("ul", "", "moves");
   $("budget-body").append(build("div", "meters", connects.element, messages.element), facts.element,
@@ -31,9 +31,10 @@ export function startBudget() {
     const wait = budget.next_connect_seconds;
     facts.set("Next connect", wait > 0 ? `in ${milliseconds(wait * 1000)}` : "at once");
     const missing = plan.seconds_to_full_coverage;
-    const covered = `${count(plan.covered_products)} of ${count(plan.products)}`;
-    facts.set("Coverage", missing ? `${covered}, full in ${duration(missing)}` : covered, missing ? "warn" : "");
-    facts.set("Load of a slot", `${count(plan.mean_load)}/s on average`);
+    facts.set("Covered", `${count(plan.covered_products)} of ${count(plan.products)}`);
+    const when = missing === null ? "–" : missing ? `in ${duration(missing)}` : "now";
+    facts.set("All covered", when, missing ? "warn" : "", "How long until every product has a connection, at the pace that the exchange allows");
+    facts.set("Mean load", `${count(plan.mean_load)}/s`, "", "Messages of a slot");
     facts.set("Under way", ...underWay(plan.under_way));
     setText(why, String(plan.why));
     const wanted = plan.moves.filter((move) => view.matches(move.product, move.from, move.to, move.in_exchange_for));

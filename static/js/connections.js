@@ -42,7 +42,7 @@ class Connections {
     scroll.append(this.empty);
     $("connections").querySelector(".tools").prepend(makeLegend());
     this.panel = panel($("connections"), () => this.paint());
-    // with hundreds of slots, only the bars in sight are drawn
+    // of hundreds of slots, what changes every second is painted only in the rows in sight
     this.inSight = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) this.rows.get(target).inSight = isIntersecting;
       this.panel.request();
@@ -113,15 +113,16 @@ class Connections {
     setData(cells[1], "tone", tone);
     setShape(cells[1].firstChild, tone);
     setText(word, status);
-    if (inSight) paintBeats(beats, slot.beats ?? "");
     setText(cells[3], count(slot.products_count));
+    const cause = slot.reconnects ? `${count(slot.reconnects)} · ${inWords(slot.last_cause)}` : "0";
+    setText(cells[7], cause);
+    if (cells[7].title !== cause) cells[7].title = cause;
+    if (!inSight) return; // what follows is another every second
+    paintBeats(beats, slot.beats ?? "");
     setText(cells[4], count(slot.messages_per_second));
     setText(cells[5], milliseconds(slot.last_frame_age_ms ?? Number.NaN));
     setData(cells[5], "tone", status === "silent" ? "warn" : "");
     setText(cells[6], count(slot.gaps));
-    const cause = slot.reconnects ? `${count(slot.reconnects)} · ${inWords(slot.last_cause)}` : "0";
-    setText(cells[7], cause);
-    if (cells[7].title !== cause) cells[7].title = cause;
     setText(cells[8], Number.isFinite(slot.rotate_in_seconds) ? age(slot.rotate_in_seconds) : "–");
   }
 }

@@ -37,8 +37,9 @@ class Drawer {
     const close = makeButton("Close", () => this.close(), "button");
     close.title = "Close (key: Esc)";
     close.setAttribute("aria-keyshortcuts", "Escape");
-    this.element.append(build("header", "", this.shape, this.title, this.word, this.raw, close), this.note, this.content);
-    this.source = new Source(() => this.path(), EVERY_MS, (body) => this.take(body), {
+    this.head = build("header", "", this.shape, this.title, this.word, this.raw, close);
+    this.element.append(this.head, this.note, this.content);
+    this.source = new Source(() => this.ask(), EVERY_MS, (body) => this.take(body), {
       wanted: () => this.id !== "" && (this.loadedAt === null || !isFrozen()),
       onFailure: (error) => this.fail(error),
     });
@@ -52,8 +53,13 @@ class Drawer {
     this.sync();
   }
 
-  path() {
+  /** What is asked for now: its answer may come when another is open. */
+  ask() {
     this.asked = this.id;
+    return this.path();
+  }
+
+  path() {
     const id = encodeURIComponent(this.id);
     return this.isProduct() ? `/price/${id}/explain` : `/connections/${id}`;
   }
@@ -84,8 +90,8 @@ class Drawer {
     this.content.replaceChildren(this.view.element);
     this.content.hidden = true; // until there is an answer
     this.content.scrollTop = 0;
-    setData(this.element, "tone", "");
-    setData(this.element, "trust", "");
+    setData(this.head, "tone", "off");
+    setData(this.head, "trust", "");
     setShape(this.shape, "off");
     setText(this.title, this.id);
     setText(this.word, "");
@@ -108,12 +114,12 @@ class Drawer {
 
   take(body) {
     if (!this.id || this.asked !== this.id) return; // an answer about what was open before
-    this.loadedAt = performance.now();
     const { shape, word, tone = "", trust = "" } = this.view.paint(body);
+    this.loadedAt = performance.now();
     setShape(this.shape, shape);
     setText(this.word, word);
-    setData(this.shape.parentElement, "tone", tone);
-    setData(this.shape.parentElement, "trust", trust);
+    setData(this.head, "tone", tone);
+    setData(this.head, "trust", trust);
     setHidden(this.content, false);
     setNote(this.note, "");
   }

@@ -130,6 +130,23 @@ def test_it_is_refreshed_under_the_reader_s_eyes(page: Page, hub: HubProcess) ->
     eventually(lambda: page.text("#drawer .frames") != held)
 
 
+def test_a_late_answer_about_what_was_open_before_is_left_alone(page: Page, hub: HubProcess) -> None:
+    page.open(hub.url, before="""
+    const real = window.fetch;
+    window.fetch = async (path, ...rest) => {
+      if (String(path).includes("/explain")) await new Promise((resolve) => setTimeout(resolve, 2000));
+      return real(path, ...rest);
+    };
+    window.addEventListener("error", (event) => { window.broke = event.message; });
+    window.addEventListener("unhandledrejection", (event) => { window.broke = String(event.reason); });
+    """)
+    page.wait_until_live()
+    page.js("location.hash = 'open=BTC-USD'; setTimeout(() => { location.hash = 'open=conn_004'; }, 500)")
+    eventually(lambda: page.text("#drawer h2") == "conn_004" and loaded(page))
+    assert page.text("#drawer .word") == "connected"
+    assert page.js("return window.broke ?? ''") == ""
+
+
 # -- the way in and out --------------------------------------------------------------------------------
 
 
