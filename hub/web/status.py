@@ -82,7 +82,7 @@ class Status:
                 "without_price": counts[Trust.STARTING],
                 "not_trading": counts[Trust.HALTED] + counts[Trust.DELISTED],
             },
-            "incidents_24h": self._incidents_24h(now),
+            "incidents_24h": self._incidents_24h(now, state),
             "uptime_seconds": int(health["uptime_seconds"]),
             "time": iso_time(time.time()),
             "simulated": health["simulated"],
@@ -103,8 +103,9 @@ class Status:
         opened = [gap["opened_at"] for gap in gaps if gap["product"] is None]
         return datetime.fromisoformat(max(opened)).timestamp() if opened else self._started
 
-    def _incidents_24h(self, now: float) -> dict[str, int]:
-        if self._incidents is None or now - self._incidents[0] >= INCIDENTS_KEPT_SECONDS:
+    def _incidents_24h(self, now: float, state: str) -> dict[str, int]:
+        changed = self._kept is None or self._kept[1]["state"] != state
+        if self._incidents is None or changed or now - self._incidents[0] >= INCIDENTS_KEPT_SECONDS:
             gaps = self._hub.ledger.query(since=time.time() - INCIDENT_SECONDS, limit=MAX_ENTRIES)
             whole = [gap for gap in gaps if gap["product"] is None]
             pauses = sum(gap["cause"] == Cause.PAUSE for gap in whole)
@@ -119,11 +120,13 @@ class Status:
 
 def _sentence(state: str, trusted: int, doubtful: int) -> str:
     priced = trusted + doubtful
-    all_of = f"all {priced:,} prices" if priced != 1 else "the one price"
-    part_of = f"{trusted:,} of {priced:,} prices can be trusted right now"
-    return {
-        "ok": f"The hub is up, and {all_of} can be trusted.",
-        "doubtful": f"The hub is up, but only {part_of}." if priced else "The hub is up, but it has no price yet.",
-        "starting": f"The hub is starting: {part_of}." if priced else "The hub is starting: it has no price yet.",
-        "down": f"The hub has lost the exchange: {part_of}." if priced else "The hub can't reach the exchange.",
-    }[state]
+    which = f"{trusted:,} of {priced:,} prices" if trusted else "no price"
+    part = f"{which} can be trusted right now"
+    if state == "ok":
+        return f"The hub is up, and {f'all {priced:,} prices' if priced > 1 else 'its one price'} can be trusted."
+    if state == "doubtful":
+        return f"The hub is up, but {'only ' if trusted else ''}{part}."
+    if state == "starting":
+        return f"The hub is starting: {part}."
+    # by REST, where it answers
+    return f"The live feed from the exchange is down; {'asked for one by one, ' if trusted else ''}{part}."

@@ -288,7 +288,9 @@ def test_the_javascript_client_says_on_connecting_what_it_wants(hub: HubProcess)
 
     node = javascript_client()
     told = report({"products": ["BTC-USD"], "batch": True})
-    assert told == {"connects": 1, "events": ["ticker_batch"] * 3, "products": told["products"], "refused": None}
+    assert (told["connects"], told["refused"]) == (1, None)
+    assert told["events"][0] == "ticker_batch"
+    assert set(told["events"]) <= {"ticker_batch", "trust_update"}
     assert set(told["products"]) == {"BTC-USD"}
     told = report({"max_hz": "often"})
     assert (told["connects"], told["events"]) == (0, [])
