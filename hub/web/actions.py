@@ -184,8 +184,7 @@ def audit(
 
 
 def _note(hub: PriceHub, text: str, **fields: Any) -> None:
-    if (journal := getattr(hub, "journal", None)) is not None:
-        journal.note("action", text, **fields)
+    hub.journal.note("action", text, **fields)
 
 
 def _who(hub: PriceHub) -> str:
