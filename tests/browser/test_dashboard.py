@@ -285,6 +285,7 @@ def test_text_from_outside_is_never_html(dashboard: Callable[..., Page]) -> None
     JSON.parse = (text, reviver) => parse(String(text)
       .replaceAll('"BTC-USD"', `"${hostile}"`)
       .replaceAll('"last_cause":null', `"last_cause":"${hostile}"`)
+      .replaceAll('"reconnects":0', '"reconnects":1')
       .replaceAll('"reasons":[]', `"reasons":["${hostile}"]`)
       .replaceAll('"status":"connected"', `"status":"${hostile}"`), reviver);
     """)
