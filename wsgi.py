@@ -18,6 +18,7 @@ except SettingsError as error:
 logs.configure(settings.log_level)
 _service = Service(settings)
 _service.start()
+_service.show_token()
 
 app = _service.app
 drain = _service.stop

@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from hub.hub import PriceHub
 
 SHOWN = 200
+CHUNK, NAMES_CHUNK = 300, 10_000  # clients, names and products in one go: ticks do not wait for all of them
 
 
 def body(hub: PriceHub) -> dict[str, Any]:
     """Return it: those that lag first, then those for which most waits."""
     now = time.monotonic()
-    found = [(client.figures(now), choice) for client, choice in hub.fanout.clients()]
+    found = []
+    clients = hub.fanout.clients()
+    for start in range(0, len(clients), CHUNK):
+        found += [(client.figures(now), choice) for client, choice in clients[start : start + CHUNK]]
+        time.sleep(0)
     found.sort(key=lambda item: (not item[0].behind, -item[0].behind_seconds, -item[0].pending_bytes))
     shown = found[:SHOWN]
     counts = _counts({choice.names for _, choice in shown if choice.names is not None}, hub.book.products)
@@ -52,4 +57,12 @@ def _counts(asked: set[frozenset[str]], products: Sequence[str]) -> dict[frozens
         base, _, quote = item.partition("-")
         for name in (item, f"*-{quote}", f"{base}-*", "*-*"):
             named[name].add(item)
-    return {names: len(set().union(*(named[name] for name in names if name in named))) for names in asked}
+    counts = {}
+    looked_at = 0
+    for names in asked:
+        counts[names] = len(set().union(*(named[name] for name in names if name in named)))
+        looked_at += len(names) + counts[names]
+        if looked_at > NAMES_CHUNK:
+            looked_at = 0
+            time.sleep(0)
+    return counts

@@ -144,13 +144,16 @@ class Board:
             ticks = self._ticks[name] = pool.ticks()
             then = before.get(name, {})
             for slot in pool.slots():
-                reconnects = self._reconnects[slot.id] = slot.totals().reconnects
-                came = any(ticks.get(item) != then.get(item) for item in slot.products)
-                letters[slot.id] = self._letter(slot, came, reconnects > lost.get(slot.id, reconnects), now)
+                if not slot.is_alive() and slot.id not in lost:  # new, and about to be started
+                    continue
+                seen = slot.snapshot()
+                self._reconnects[slot.id] = seen.reconnects
+                came = any(ticks.get(item) != then.get(item) for item in seen.product_ids)
+                was_lost = seen.reconnects > lost.get(slot.id, seen.reconnects)
+                letters[slot.id] = self._letter(slot, seen.status, came, was_lost, now)
         self.beats.note(self._second, letters)
 
-    def _letter(self, slot: Connection, came: bool, lost: bool, now: float) -> str:
-        status = slot.snapshot().status
+    def _letter(self, slot: Connection, status: ConnectionStatus, came: bool, lost: bool, now: float) -> str:
         if status in (ConnectionStatus.FAILED, ConnectionStatus.DISCONNECTED):
             return "x"
         if status is not ConnectionStatus.CONNECTED or lost:  # it may be back within the second

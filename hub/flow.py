@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,35 +11,13 @@ import orjson
 from hub import green
 from hub.detect.volume import VolumeAlert, VolumeDetector
 from hub.fanout.latency import Stage
+from hub.feed.in_turn import InTurn
 from hub.feed.intake import Callbacks
 from hub.model import Event, Heartbeat, Market, Order, Quote, Source, Taken, Ticker, Trust
 from hub.payload import tick_payload, ticker_body, unix_seconds
 
 if TYPE_CHECKING:
     from hub.hub import PriceHub
-
-
-class _Lane:
-    """What several native threads bring of one product, done one thing at a time, in the order of coming.
-
-    Who finds it busy leaves its part to the one who is at it: nobody waits, and nothing runs under a lock that anybody
-    waits for.
-    """
-
-    __slots__ = ("at_it", "queue")
-
-    def __init__(self) -> None:
-        self.queue: deque[Callable[[], None]] = deque()
-        self.at_it = threading.Lock()  # never waited for
-
-    def do(self, part: Callable[[], None]) -> None:
-        self.queue.append(part)
-        while self.queue and self.at_it.acquire(blocking=False):
-            try:
-                while self.queue:
-                    self.queue.popleft()()
-            finally:
-                self.at_it.release()
 
 
 class Flow:
@@ -56,14 +32,14 @@ class Flow:
         )
         self.simulated = settings.simulate
         # a green thread is not interrupted between the book and the clients
-        self._lanes: dict[str, _Lane] | None = None if green.is_patched() else {}
+        self._lanes: dict[str, InTurn] | None = None if green.is_patched() else {}
 
     def _in_turn(self, product_id: str, part: Callable[[], None]) -> None:
         """Do what changes a product's price and tells of it; on native threads after what came before it."""
         if self._lanes is None or not self._hub.book.knows(product_id):
             part()
-        else:
-            self._lanes.setdefault(product_id, _Lane()).do(part)
+        elif not self._lanes.setdefault(product_id, InTurn()).do(part):
+            self._hub.counters["dropped_in_turn"] += 1
 
     def callbacks(self, primary: bool) -> Callbacks:
         """Return whom the connections of a path tell."""

@@ -10,7 +10,7 @@ from hub.model import Quote
 
 MINUTES = 60
 HALF_LIFE_SECONDS = 300.0  # of what is known of a busy product's rhythm
-LEAST_KEPT = 0.8  # of a slow one's: its last handful of trades counts
+LEAST_KEPT = 0.7  # of a slow one's: its last handful of trades counts
 MIN_RHYTHM_MS = 1_000  # whoever looks once a second sees no finer
 BEATS = 60
 

@@ -47,6 +47,11 @@ class Service:
         self.app, self.socketio = create_app(self.hub, self.simulator.control if self.simulator is not None else None)
         self._stopped = threading.Lock()
 
+    def show_token(self) -> None:
+        """Print the admin token that was made up, if one was; one that was set is never shown."""
+        if self.made_up_token is not None:
+            print(f"Token for actions and drills, until it stops: {self.made_up_token}", flush=True)
+
     def start(self) -> None:
         """Start the feed; in a web server that forks, call it after the fork."""
         green.raise_descriptor_limit()
@@ -114,7 +119,5 @@ def _announce(service: Service, port: int) -> None:
     settings = service.settings
     host = "localhost" if settings.host in ("0.0.0.0", "::", "127.0.0.1") else settings.host
     what = "SIMULATED prices" if settings.simulate else "live prices"
-    lines = [f"Price Hub serves {what} at http://{host}:{port}/dashboard"]
-    if service.made_up_token is not None:  # one that was set is never shown
-        lines.append(f"Token for actions and drills, until it stops: {service.made_up_token}")
-    print(*lines, sep="\n", flush=True)
+    print(f"Price Hub serves {what} at http://{host}:{port}/dashboard", flush=True)
+    service.show_token()

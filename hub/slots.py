@@ -96,4 +96,6 @@ def _products(hub: PriceHub, pool: ConnectionPool, slot: Connection) -> list[dic
 
 def _events(hub: PriceHub, connection_id: str) -> list[dict[str, Any]]:
     journal = getattr(hub, "journal", None)
-    return [] if journal is None else journal.query(connection_id=connection_id, limit=EVENTS)
+    if journal is None:
+        return []
+    return [entry.body() for entry in journal.query(connection_id=connection_id, limit=EVENTS)]

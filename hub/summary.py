@@ -27,7 +27,8 @@ class Summary:
         hub = self._hub
         self._errors.sample(time.monotonic(), *hub.paths.totals())
         body = self.body()
-        hub.notes.health(body["status"], body["reasons"], hub.paths.up())
+        paths = {name: (one["connected_connections"], one["total_connections"]) for name, one in body["paths"].items()}
+        hub.notes.health(body["status"], body["reasons"], paths)
         return body
 
     def body(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ ones and priority ones come to sit apart. Whatever is done must be worth it, and
   then is far from beginning again: noise does not move products.
 - A step counts only if the larger of the two connections that it touches becomes smaller by ``MIN_GAIN``.
 - A product that was moved rests (``Resting``), whatever is measured of it.
+- A connection that is *closed* counts with the load that it had, and nothing goes to it, nor from it.
 
 A step is a swap, which leaves every connection as many products as it had, or a plain move where the counts allow it.
 """
@@ -60,9 +61,12 @@ class Plan(NamedTuple):
 class _Shards:
     """Connections with their products while steps are tried out."""
 
-    def __init__(self, products: Mapping[str, Sequence[str]], load: Mapping[str, float]) -> None:
+    def __init__(
+        self, products: Mapping[str, Sequence[str]], load: Mapping[str, float], closed: Collection[str]
+    ) -> None:
         self.products = {name: list(items) for name, items in products.items()}
         self.load = load
+        self.closed = closed
         self.loads = {name: sum(load[item] for item in items) for name, items in products.items()}
 
     def apply(self, step: Step) -> None:
@@ -87,17 +91,17 @@ def product_loads(
 
 def plan(
     shards: Mapping[str, Sequence[str]], ticks: Mapping[str, float], priority: Collection[str], per_connection: int,
-    resting: Collection[str] = (), begun: bool = False,
+    resting: Collection[str] = (), begun: bool = False, closed: Collection[str] = (),
 ) -> Plan:  # fmt: skip
     """Return what should move, ``MAX_STEPS`` at most: the smallest change that spreads the load.
 
     ``begun``: an earlier plan has begun with it a moment ago.
     """
-    tried = _Shards(shards, product_loads(shards, ticks, priority))
+    tried = _Shards(shards, product_loads(shards, ticks, priority), closed)
     loads = dict(tried.loads)
     mean = sum(loads.values()) / max(1, len(loads))
     steps: list[Step] = []
-    fullest_first = sorted(loads, key=lambda name: -loads[name])
+    fullest_first = sorted(loads.keys() - closed, key=lambda name: (-loads[name], name))
     for source in fullest_first:
         begun = begun or bool(_relieve(tried, source, mean, CROWDED, per_connection, resting, MAX_STEPS))
     for source in fullest_first if begun else ():
@@ -124,10 +128,10 @@ def _relieve(
     full = shards.loads[source]
     if full <= max(bar.load * mean, mean + MIN_EXCESS):
         return []
-    tried, still = _Shards(shards.products, shards.load), set(resting)
+    tried, still = _Shards(shards.products, shards.load, shards.closed), set(resting)
     steps: list[Step] = []
     while len(steps) < most and tried.loads[source] > RELIEVED.load * mean:
-        targets = sorted(tried.loads, key=lambda name: tried.loads[name])[:TRIED_TARGETS]
+        targets = sorted(tried.loads.keys() - tried.closed, key=lambda name: (tried.loads[name], name))[:TRIED_TARGETS]
         step = _best(tried, source, targets, per_connection, still)
         if step is None:
             break
@@ -198,32 +202,60 @@ class Resting:
 class Meter:
     """Ticks a second of each product over a window, out of counts that only grow. Times: monotonic seconds.
 
-    One thread samples, any may ask.
+    Only the time counts for which its connection was open: one that is cut again and again is measured by what it
+    carries meanwhile. Over all of the time it would seem light. Of one that is gone the last measure stays. One thread
+    samples, any may ask.
     """
 
     def __init__(self, window_seconds: float, samples: int) -> None:
         self._window = window_seconds
         self._every = window_seconds / samples
-        self._samples: list[tuple[float, dict[str, int]]] = []
-
-    def sample(self, now: float, counts: Mapping[str, int]) -> bool:
-        """Keep the counts if it is time for it; return whether it was."""
-        if self._samples and now - self._samples[-1][0] < self._every:
-            return False
-        self._samples.append((now, dict(counts)))
-        while len(self._samples) > 2 and now - self._samples[1][0] >= self._window:
-            del self._samples[0]
-        return True
-
-    def rates(self) -> tuple[float, dict[str, float]]:
-        """Return (seconds that were measured, product → ticks a second over them)."""
-        samples = list(self._samples)
-        if len(samples) < 2:
-            return 0.0, {}
-        (begun, before), (ended, after) = samples[0], samples[-1]
-        seconds = ended - begun
-        return seconds, {item: (count - before.get(item, 0)) / seconds for item, count in after.items()}
+        self.start_over()
 
     def start_over(self) -> None:
-        """Forget what was measured: the hub stood still, or connections were lost."""
-        self._samples.clear()
+        """Forget what was measured: the hub stood still."""
+        self._looked_at = self._sampled_at = float("-inf")
+        self._open: dict[str, float] = {}  # connection → seconds for which it was open since the last sample
+        self._history: dict[str, tuple[tuple[float, int], ...]] = {}  # product → (open seconds, count), oldest first
+        self._found: tuple[float, dict[str, float]] = 0.0, {}
+
+    def sample(
+        self, now: float, counts: Mapping[str, int], shards: Mapping[str, Sequence[str]], are_open: Collection[str]
+    ) -> bool:
+        """Note who is open, for the time since the last call; keep the counts if it is time for it, and tell."""
+        elapsed = now - self._looked_at if self._looked_at >= 0 else 0.0
+        self._looked_at = now
+        for name in are_open:
+            self._open[name] = self._open.get(name, 0.0) + elapsed
+        if now - self._sampled_at < self._every:
+            return False
+        self._sampled_at = now
+        known, self._history = self._history, {}
+        for name, product_ids in shards.items():
+            seconds = self._open.pop(name, 0.0)
+            for item in product_ids:
+                if item not in self._history:  # one that is handed over is on two
+                    self._history[item] = self._longer(known.get(item, ()), seconds, counts.get(item, 0))
+        self._open = {}
+        spans = {item: history[-1][0] - history[0][0] for item, history in self._history.items()}
+        rates = {item: (self._history[item][-1][1] - self._history[item][0][1]) / span
+                 for item, span in spans.items() if span}  # fmt: skip
+        self._found = min((spans[item] for name in are_open for item in shards[name]), default=0.0), rates
+        return True
+
+    def _longer(
+        self, history: tuple[tuple[float, int], ...], seconds: float, count: int
+    ) -> tuple[tuple[float, int], ...]:
+        """Return it with what was counted since, as long as the window."""
+        if not history:
+            return ((0.0, count),)
+        if not seconds:
+            return history
+        history = (*history, (history[-1][0] + seconds, count))
+        while len(history) > 2 and history[-1][0] - history[1][0] >= self._window:
+            history = history[1:]
+        return history
+
+    def rates(self) -> tuple[float, dict[str, float]]:
+        """Return (seconds for which all that are open were measured, product → ticks a second)."""
+        return self._found

@@ -43,7 +43,8 @@ from hub.model import Product
 log = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 0.75, 2.0  # times the kept list's length: what is outside is suspicious
-BELIEVED_AFTER = 10  # times in a row that the exchange says so
+BELIEVED_AFTER = 10  # times in a row that the exchange says so, and for as long as:
+BELIEVED_AFTER_SECONDS = 3_600.0  # a refused list is read again within a minute: ten times are no long outage
 LOOKS_A_VOLUME = 12  # lists, where volumes matter: one more request each time, and a rank is no news of the minute
 LATEST_SECOND = 253_402_300_799  # the last that a date can tell
 NO_STATS = Stats({}, {})
@@ -106,7 +107,7 @@ class CatalogueSource:
         self._settings = settings
         self._clock = clock
         self._usual: int | None = None  # length that a list is held against, None before the first that was believed
-        self._repeated = (0, 0)  # (length of the last list, how many in a row had it)
+        self._repeated = (0, 0, 0.0)  # (length of the last list, how many in a row had it, since when)
         self._named: frozenset[str] = frozenset()  # ids in the last list that was believed
         self._delisted_at: dict[str, float] = {}  # product that is shown as delisted → since when
         self._stats, self._stats_body = NO_STATS, None
@@ -167,12 +168,15 @@ class CatalogueSource:
     def _doubt(self, count: int) -> None:
         """Raise ``CatalogueError`` for a list that is suspiciously shorter or longer than the usual one.
 
-        One that says the same ``BELIEVED_AFTER`` times in a row is believed in the end. Until then a shorter one that
-        is believed does not become the usual one: else a list that melts away step by step would be believed.
+        One that says the same ``BELIEVED_AFTER`` times in a row, over ``BELIEVED_AFTER_SECONDS``, is believed in the
+        end. Until then a shorter one that is believed does not become the usual one: else a list that melts away step
+        by step would be believed.
         """
-        usual = self._usual if self._usual is not None else self._kept_length()
-        self._repeated = (count, self._repeated[1] + 1 if self._repeated[0] == count else 1)
-        stays = self._repeated[1] >= BELIEVED_AFTER
+        usual, now = self._usual if self._usual is not None else self._kept_length(), self._clock()
+        length, times, since = self._repeated
+        times, since = (times + 1, since) if length == count else (1, now)
+        self._repeated = (count, times, since)
+        stays = times >= BELIEVED_AFTER and now - since >= BELIEVED_AFTER_SECONDS
         if usual and not stays and not usual * SHORTEST <= count <= usual * LONGEST:
             raise CatalogueError(f"{count} products, where the kept list has {usual}: not believed yet")
         self._usual = count if stays else max(count, usual)

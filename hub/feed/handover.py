@@ -7,9 +7,8 @@ Each product has a *lane*. Its rules:
   and then what both bring: each is dense and in order, so the book finds no hole, and drops what it has seen.
 - ``back``: given up; the source goes on as if nothing had been, and what the target brings is dropped.
 
-A lane that is over passes events on one at a time, in the order of coming, whichever thread brings them: who finds the
-lane busy leaves its event to the one who is at it. So a product keeps its order on native threads, nobody waits, and no
-callback runs under a lock that anybody waits for.
+A lane passes events on one at a time, in the order of coming, whichever thread brings them (``InTurn``). So a product
+keeps its order on native threads.
 """
 
 from __future__ import annotations
@@ -18,8 +17,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple, Protocol
 
+from hub.feed.in_turn import InTurn
 from hub.model import Heartbeat, Ticker
 
 MAX_HELD = 2_000  # tickers of one product; it has seconds to come over
@@ -71,7 +72,7 @@ class Route(NamedTuple):
 class _Lane:
     """One product on its way. ``held`` and the evidence belong to the target's thread."""
 
-    __slots__ = ("at_it", "beaten", "complete_from", "held", "phase", "product_id", "queue", "route")
+    __slots__ = ("beaten", "complete_from", "held", "phase", "product_id", "route", "turn")
 
     def __init__(self, product_id: str, route: Route) -> None:
         self.product_id = product_id
@@ -80,18 +81,11 @@ class _Lane:
         self.held: deque[Item] = deque()
         self.beaten = False
         self.complete_from: int | None = None  # the first id of which the target cannot have missed any
-        self.queue: deque[tuple[Side, Item]] = deque()
-        self.at_it = threading.Lock()  # never waited for: who does not get it leaves
+        self.turn = InTurn()
 
-    def pass_on(self, side: Side, *items: Item) -> None:
-        self.queue.extend((side, item) for item in items)
-        while self.queue and self.at_it.acquire(blocking=False):
-            try:
-                while self.queue:
-                    by, item = self.queue.popleft()
-                    by.deliver(*item)
-            finally:
-                self.at_it.release()
+    def pass_on(self, side: Side, *items: Item) -> int:
+        """Return how many did not fit."""
+        return 0 if self.turn.do(*(partial(side.deliver, *item) for item in items)) else len(items)
 
 
 class Handover:
@@ -111,7 +105,7 @@ class Handover:
         self.failure: str | None = None  # why it came to nothing, in a word
         self.taken_over = False  # the source was lost: the successor is the slot
         self.settled = False  # its end was drawn: the owner has given each product to one side
-        self.dropped_total = 0  # tickers that were held and did not fit
+        self.dropped_total = 0  # events that were held, or waited, and did not fit
         self._last_id = last_id
         self._idle = idle
         self._lanes = {product_id: _Lane(product_id, route) for product_id, route in routes.items()}
@@ -129,17 +123,17 @@ class Handover:
         if side is not lane.route.target:
             if lane.phase is Phase.OVER and type(event) is Heartbeat:
                 return False  # one a second is enough: the target's
-            lane.pass_on(side, item)
+            self.dropped_total += lane.pass_on(side, item)
             return lane.phase is not Phase.OVER
         if lane.phase is Phase.WAITING:
             self._note(lane, event)
             self._prove(lane)
+        if type(event) is Ticker and self._hold(lane, item):
+            return False
         if lane.phase is Phase.OVER:
-            lane.pass_on(side, *lane.held, item)
+            self.dropped_total += lane.pass_on(side, *lane.held, item)
             lane.held.clear()  # last: who asks whether all is through must not find it empty too soon
             return True
-        if lane.phase is Phase.WAITING and type(event) is Ticker:
-            self._hold(lane, item)
         return False
 
     def acknowledged(self, side: Side) -> None:
@@ -157,7 +151,7 @@ class Handover:
                 lane.beaten = True
                 self._prove(lane)
             if lane.phase is Phase.OVER and lane.held:  # no heartbeat of the product's own will come and pass it on
-                lane.pass_on(side, *lane.held)
+                self.dropped_total += lane.pass_on(side, *lane.held)
                 lane.held.clear()
 
     def lost(self, side: Side) -> tuple[str, ...] | None:
@@ -209,16 +203,23 @@ class Handover:
     def holds(self) -> bool:
         """Tell whether anything of a lane that is over is held still, or being passed on."""
         return any(
-            lane.queue or lane.at_it.locked() or (lane.held and lane.phase is Phase.OVER)
-            for lane in self._lanes.values()
+            lane.turn.busy or (lane.held and lane.phase is Phase.OVER) for lane in self._lanes.values()
         )
 
+    def insist(self) -> list[str]:
+        """Have what waits come over unproved, if its target has a socket, else leave it; return what comes over."""
+        with self._turn:
+            waiting = [lane for lane in self._lanes.values() if lane.phase is Phase.WAITING]
+            for lane in waiting:
+                lane.phase = Phase.OVER if lane.route.target.is_open else Phase.BACK
+        return [lane.product_id for lane in waiting if lane.phase is Phase.OVER]
+
     def give_up(self, failure: str) -> None:
-        """Leave what is not over to the sources; of a ``whole`` one everything."""
+        """Leave to the sources what is not over, or is while all that was held is held still; if ``whole`` all."""
         with self._turn:
             self.failure = self.failure or failure
             for lane in self._lanes.values():
-                if self.whole or lane.phase is Phase.WAITING:
+                if self.whole or lane.phase is Phase.WAITING or lane.held:
                     lane.phase = Phase.BACK
 
     def phases(self) -> dict[str, Phase]:
@@ -256,15 +257,20 @@ class Handover:
             if lane.phase is Phase.WAITING:
                 lane.phase = Phase.OVER
 
-    def _hold(self, lane: _Lane, item: Item) -> None:
+    def _hold(self, lane: _Lane, item: Item) -> bool:
+        """Hold a ticker back if its lane waits; return whether it does."""
         held, last_id = lane.held, self._last_id(lane.product_id)
-        held.append(item)
+        with self._turn:  # once it is over nothing is held any more
+            if lane.phase is not Phase.WAITING:
+                return False
+            held.append(item)
         while held and _trade_id(held[0]) <= last_id:
             held.popleft()
         if len(held) > MAX_HELD:
             held.popleft()
             self.dropped_total += 1
             lane.complete_from = _trade_id(held[0])
+        return True
 
 
 def _trade_id(item: Item) -> int:

@@ -78,6 +78,7 @@ class ConnectionPool:
         # one context for all: it holds the trusted roots, which cost time and memory to load
         self._tls = ssl.create_default_context() if self.path.url.startswith("wss:") else None
         self._slots: list[Connection] = []
+        self._products: tuple[str, ...] = ()  # the busiest first
         self._needed = 0  # slots; those after them leave when their products have gone over
         self._idle: frozenset[str] = frozenset()  # products that the exchange halted or delisted
         self._retired = Totals()
@@ -118,29 +119,42 @@ class ConnectionPool:
                 return
             now = time.monotonic()
             self._note(self.transfers.give_up(now, "products_changed"), now)
-            current = [slot.products for slot in self._slots]
-            shards = sharding.assign(product_ids, self._per_connection, current)
-            numbers = range(len(current), len(shards))
-            started = [self._new_connection(f"{self.path.prefix}_{number:03d}") for number in numbers]
-            slots = self._slots = [*self._slots, *started]
-            self._needed = len(shards)
-            held = {item: slot for slot in slots if slot.is_open for item in slot.products}
-            routes = {
-                item: (held[item], slot)
-                for slot, shard in zip(slots, shards, strict=False)
-                for item in shard if held.get(item, slot) is not slot
-            }  # fmt: skip
-            if routes:
-                self.transfers.move(routes, self._idle, now, "the product list changed", insisted=True)
-            for index, slot in enumerate(slots):
-                staying = [item for item, (source, _) in routes.items() if source is slot]
-                slot.want([*(shards[index] if index < len(shards) else ()), *staying])
-            for slot in started:
-                slot.start()
-            self._retire_slots()
+            self._products = tuple(product_ids)
+            self._arrange(now)
             for gone in frozenset(self._ticks.copy()).difference(product_ids):
                 self._ticks.pop(gone, None)
-        log.info("pool products=%d connections=%d", len(set(product_ids)), len(shards))
+        log.info("pool products=%d connections=%d", len(set(product_ids)), self._needed)
+
+    def _arrange(self, now: float) -> None:
+        """Bring the slots to the products, with the smallest change from what they have now."""
+        current = [slot.products for slot in self._slots]
+        shards = sharding.assign(self._products, self._per_connection, current)
+        numbers = range(len(current), len(shards))
+        started = [self._new_connection(f"{self.path.prefix}_{number:03d}") for number in numbers]
+        slots = self._slots = [*self._slots, *started]
+        self._needed = len(shards)
+        held = {item: slot for slot in slots if slot.is_open for item in slot.products}
+        routes = {
+            item: (held[item], slot)
+            for slot, shard in zip(slots, shards, strict=False)
+            for item in shard if held.get(item, slot) is not slot
+        }  # fmt: skip
+        if routes:
+            self.transfers.move(routes, self._idle, now, "the product list changed", insisted=True)
+        for index, slot in enumerate(slots):
+            staying = [item for item, (source, _) in routes.items() if source is slot]
+            slot.want([*(shards[index] if index < len(shards) else ()), *staying])
+        for slot in started:
+            slot.start()
+        self._retire_slots()
+
+    def _is_unfinished(self) -> bool:
+        """Tell whether something that was given up left a slot without products, or products where no slot should be.
+
+        An empty slot must have a socket first: to it they would go.
+        """
+        empty = [slot for slot in self._slots[: self._needed] if not slot.products]
+        return all(slot.is_open for slot in empty) and bool(empty or len(self._slots) > self._needed)
 
     def _retire_slots(self) -> None:
         """Give up the last slots where they are not needed, and their products have gone."""
@@ -181,11 +195,12 @@ class ConnectionPool:
     def move(self, product_id: str) -> bool:
         """Give a product that its slot does not deliver to the one with the fewest; False if there is no other.
 
-        There is nothing to wait for: it breaks before it makes. A handover under way is given up.
+        There is nothing to wait for: it breaks before it makes. A handover of it, or a rotation, is given up.
         """
         with self._change:
             now = time.monotonic()
-            self._note(self.transfers.give_up(now, "move"), now)
+            if self.transfers.hinders(product_id):
+                self._note(self.transfers.give_up(now, "move"), now)
             source = self.slot_of(product_id)
             others = [slot for slot in self._slots[: self._needed] if slot is not source]
             if source is None or not others or self._stop.is_set():
@@ -276,7 +291,8 @@ class ConnectionPool:
         _, ticks = self.meter.rates()
         shards = {slot.id: slot.products for slot in self._slots[: self._needed]}
         resting, begun = self._resting.at(now), now < self._spread_until
-        return balance.plan(shards, ticks, self._priority(), self._per_connection, resting, begun)
+        closed = {slot.id for slot in self._slots if not (slot.is_open and slot.given)}
+        return balance.plan(shards, ticks, self._priority(), self._per_connection, resting, begun, closed)
 
     def seconds_to_connect(self, now: float) -> float:
         """Return when, at best, every slot will have its socket; 0 if all have."""
@@ -337,14 +353,18 @@ class ConnectionPool:
     def _transfer(self, now: float) -> None:
         """Begin what is due, one thing at a time, and nothing while reading is behind or several sockets are missing.
 
-        One that is missing for long keeps no other from being replaced; load is measured while all are there.
+        One that is missing for long, or comes and goes, keeps no other from being replaced or relieved.
         """
         slots = [slot for slot in self._slots if slot.is_open]
         missing, settling = len(self._slots) - len(slots), now - self._resumed_at < SETTLE_SECONDS
-        if missing or settling:
+        if settling:
             self.meter.start_over()
-        sampled = not missing and self.meter.sample(now, self._ticks)
+        shards = {slot.id: slot.products for slot in self._slots}
+        sampled = self.meter.sample(now, self._ticks, shards, [slot.id for slot in slots if slot.given])
         if missing > 1 or settling or not self.transfers.free or not slots or self.catching_up(now):
+            return
+        if self._is_unfinished():
+            self._arrange(now)
             return
         seen = [Seen(slot.id, slot.age_seconds(now), self._beatless_seconds(slot, now)) for slot in slots if slot.given]
         if (due := self.schedule.next(now, seen)) is not None:

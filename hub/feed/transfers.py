@@ -2,7 +2,7 @@
 
 A rotation gives a whole slot to a successor; a move gives products to other slots. One that is not through in time is
 given up: the old one stays, and nothing is told to anybody but the log and the counters. A move that the product list
-asks for is ``insisted`` on: past its time the sources let go all the same.
+asks for is ``insisted`` on: past its time a target that has a socket has the products, proved or not.
 """
 
 from __future__ import annotations
@@ -111,9 +111,21 @@ class Transfers:
             if quiet or now - since > TRACE_SECONDS:
                 self._forget()
         running = self._running
-        if running is None or (now < running.give_up_at and not running.handover.through()):
+        if running is None:
+            return None
+        if running.insisted and now >= running.give_up_at and not running.handover.through():
+            running.insisted, running.give_up_at = False, now + TRACE_SECONDS  # until what was held is passed on
+            unproved = running.handover.insist()
+            self.counters["move_insisted"] += len(unproved)
+            _warn.warning("unproved", "over, but unproved products=%s", ",".join(unproved) or "none")
+        if now < running.give_up_at and not running.handover.through():
             return None
         return self._end(running, now, "timeout")
+
+    def hinders(self, product_id: str) -> bool:
+        """Tell whether what is under way must end before this product can change its slot at once."""
+        running = self._running
+        return running is not None and (running.pair is not None or product_id in running.routes)
 
     def give_up(self, now: float, why: str) -> tuple[str | None, bool] | None:
         """End what is under way now, for something that can't wait; return as ``step``."""
@@ -162,7 +174,7 @@ class Transfers:
         phases = transfer.handover.phases()
         leaving: dict[Connection, list[str]] = {}
         for product_id, (source, target) in transfer.routes.items():
-            over = phases[product_id] is Phase.OVER or transfer.insisted
+            over = phases[product_id] is Phase.OVER
             leaving.setdefault(source if over else target, []).append(product_id)
         for side, product_ids in leaving.items():
             side.let_go(product_ids)

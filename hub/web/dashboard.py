@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flask import Blueprint, render_template
 
 from hub.hub import PriceHub
+
+MODULES = sorted(path.name for path in (Path(__file__).parents[2] / "static" / "js").glob("*.js"))
 
 
 def add_dashboard(routes: Blueprint, hub: PriceHub) -> None:
@@ -12,4 +16,4 @@ def add_dashboard(routes: Blueprint, hub: PriceHub) -> None:
 
     @routes.get("/dashboard")
     def dashboard() -> str:
-        return render_template("dashboard.html", health=hub.get_health_summary())
+        return render_template("dashboard.html", health=hub.get_health_summary(), modules=MODULES)

@@ -113,7 +113,7 @@ class Drills:
             hit = self._control("fault", fault)["hit"]
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             self._playing = None
-            failed(f"{type(error).__name__}: {error}")
+            failed(str(error) if isinstance(error, RuntimeError) else type(error).__name__)
             return
         if not hit:
             self._playing = None

@@ -14,7 +14,7 @@ from flask_socketio import ConnectionRefusedError, SocketIO
 
 from hub import green
 from hub.fanout import engine
-from hub.fanout.choice import Choice, ChoiceError, subscribed, unsubscribed
+from hub.fanout.choice import EVERYTHING, Choice, ChoiceError, subscribed, unsubscribed
 from hub.fanout.latency import Stage
 from hub.fanout.limits import Limits
 from hub.hub import PriceHub
@@ -53,7 +53,7 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
         app,
         async_mode=green.ASYNC_MODE,
         async_handlers=False,  # a thread an event would let one client start ten thousand
-        always_connect=True,  # the connect answer leaves before the snapshot
+        always_connect=False,  # one that is refused is told why, and was never connected
         cors_allowed_origins=lambda origin, environ: origin_allowed(origin, environ, settings.frontend_url),
         max_http_buffer_size=MAX_MESSAGE_BYTES,
         http_compression=False,
@@ -69,6 +69,10 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
     server.eio.urgent = hub.priority.has
     refused = server.eio.counters = hub.counters
 
+    def known() -> Callable[[str], bool]:
+        # before there is a product list, nobody can say what is unknown: clients come back as soon as the hub does
+        return hub.book.knows if hub.book.products else lambda _: True
+
     @socketio.on("connect")
     def connect(auth: Any = None) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
@@ -79,8 +83,18 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
         sid = request.sid  # type: ignore[attr-defined]
         if hub.fanout.has(sid):
             return  # an event of a client's own that is named so
+        choice = EVERYTHING
+        if isinstance(auth, dict) and auth.get("subscribe") is not None:
+            try:
+                choice, _ = subscribed(EVERYTHING, auth["subscribe"], known())
+            except ChoiceError as error:
+                refused["bad_subscribe"] += 1
+                raise ConnectionRefusedError(f"subscribe: {error}") from None
         client = server.eio.sockets[server.manager.eio_sid_from_sid(sid, "/")]
+        # nothing from here on waits until the connect answer has been given to the client: the snapshot follows it
         hub.fanout.add(sid, client)
+        if choice != EVERYTHING:
+            hub.fanout.choose(sid, choice)
 
     @socketio.on("disconnect")
     def disconnect(*_: Any) -> None:
@@ -99,9 +113,7 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
 
     @socketio.on("subscribe")
     def subscribe(*data: Any) -> dict[str, Any]:
-        # before there is a product list, nobody can say what is unknown: clients come back as soon as the hub does
-        known = hub.book.knows if hub.book.products else lambda _: True
-        return choose(lambda old: subscribed(old, _one(data), known))
+        return choose(lambda old: subscribed(old, _one(data), known()))
 
     @socketio.on("unsubscribe")
     def unsubscribe(*data: Any) -> dict[str, Any]:

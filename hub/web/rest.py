@@ -44,6 +44,7 @@ INDEX = (
     "/sparklines?products=BTC-USD",
     "/clients",
     "/actions",
+    "/status",
     "/dashboard",
 )
 

@@ -12,6 +12,7 @@ const MAX_HEIGHT = 30; // of a cell, pixels
 const MIN_HEIGHT = 5;
 const WIDE = 2; // times as wide as high, where there is room for a label
 const LABEL_FROM = 12; // height from which a cell bears the product's base currency
+const MIN_LABEL = 3; // characters: fewer tell nothing
 const MARK_FROM = 8; // a cell that is smaller has no room for a shape
 const LATE = [1.5, 4, 12]; // ages in rhythms from which a cell is shaded
 const SHADES = [1, 0.74, 0.52, 0.36];
@@ -151,6 +152,7 @@ export class FreshnessMap {
     context.textAlign = "center";
     context.textBaseline = "middle";
     const fitting = Math.floor(room / (size * 0.7));
+    if (fitting < MIN_LABEL) return;
     context.fillText(p.id.split("-")[0].slice(0, fitting), x + wide - room / 2, y + high / 2 + 0.5, room - 2);
   }
 

@@ -307,7 +307,7 @@ def test_the_template_escapes() -> None:
         "simulated": False,
         "version": HOSTILE, "reasons": [HOSTILE], "last_updated": HOSTILE,
     }  # fmt: skip
-    html = environment.get_template("dashboard.html").render(health=health)
+    html = environment.get_template("dashboard.html").render(health=health, modules=[])
     assert "<img" not in html
     assert html.count("&lt;img") >= 6
     assert re.search(r'id="simulated" hidden', html)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -172,6 +173,33 @@ def test_products_that_change_their_slot_with_the_list_miss_nothing(hub: PriceHu
     assert [slot.reconnects for slot in hub.connections()] == [0, 0]
     assert counted(hub, "move_failed") == 0
     eventually(lambda: sum(thread.name.startswith("conn_") for thread in threading.enumerate()) == 2)
+
+
+def test_product_lists_that_come_faster_than_products_go_over_miss_nothing(
+    hub: PriceHub, simulator: SimulatorProcess
+) -> None:
+    """A handover that the list asks for is cut short by the next list: the source must not have let go."""
+    ids = Ids(hub)
+    hub.start()
+    eventually(lambda: covered(hub))
+    stay, other = (slot.product_ids for slot in hub.connections())
+    target = next(row["index"] for row in simulator.control("connections")["open"] if other[0] in row["products"])
+    simulator.control("fault", {"kind": "mute", "connections": [target], "seconds": 1.5})  # it takes nothing on as yet
+    for count in (3, 2, 1, 3, 1):  # of 15 and these few: some go over
+        hub.pool.set_products([*stay, *other[:count]])
+        time.sleep(0.3)
+
+    def held() -> list[str]:
+        return sorted(item for row in simulator.control("connections")["open"] for item in row["products"])
+
+    eventually(lambda: held() == sorted([*stay, *other[:1]]) and not hub.pool.transfers.running, 15)
+    simulator.control("pause", {})
+    happened = simulator.control("sent")["products"]
+    for product_id in stay:
+        found = ids.live[product_id]
+        eventually(lambda found=found, product_id=product_id: found[-1] == happened[product_id]["last_id"])
+        assert found == list(range(found[0], found[-1] + 1)), product_id
+    assert [slot.reconnects for slot in hub.connections()] == [0, 0]
 
 
 def test_a_hub_rotates_by_age(hub_factory: Callable[..., HubProcess]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -21,6 +22,7 @@ NUMBERS = (
     "price", "bid", "ask", "volume_24h", "price_24h", "low_24h", "high_24h", "price_change_24h",
     "price_change_percent_24h", "last_size", "sequence",
 )  # fmt: skip
+JS = Path(__file__).parent / "js"
 TRANSPORTS = {"default": None, "websocket": ["websocket"], "polling": ["polling"]}
 
 
@@ -104,14 +106,19 @@ def test_polling_answers_hold_at_most_16_packets(hub: HubProcess) -> None:
     assert max(sizes) == 16
 
 
-def test_the_official_javascript_client(hub: HubProcess) -> None:
+def javascript_client() -> str:
+    """Return the path of node, with which the official client can be run in the folder ``JS``."""
     node = need("node", "the JavaScript client's test")
-    folder = Path(__file__).parent / "js"
-    if not (folder / "node_modules" / "socket.io-client").is_dir():
+    if not (JS / "node_modules" / "socket.io-client").is_dir():
         need("socket.io-client (run `make test`, which installs it)", "the JavaScript client's test")
+    return node
+
+
+def test_the_official_javascript_client(hub: HubProcess) -> None:
+    node = javascript_client()
     for transports in ("websocket,polling", "polling,websocket", "websocket", "polling"):
         command = [node, "client.js", hub.url, transports]
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=40, check=False)
+        result = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=40, check=False)
         assert result.returncode == 0, result.stderr
         report = json.loads(result.stdout)
         assert report["products"] == 326
@@ -218,10 +225,76 @@ def test_a_token_is_needed_where_tokens_are_set(
     assert hub.get("/dashboard", auth=("anybody", "one")).status_code == 200
     with_token = listen(hub.url, auth={"token": "one"})
     eventually(lambda: len(with_token.events["ticker_update"]) > 10)
-    without = listen(hub.url)
-    time.sleep(1)
-    assert without.events["ticker_update"] == []
+    for auth in (None, {}, {"token": "three"}, {"token": 1}):
+        assert refusal(hub.url, auth) == {"message": "A token is needed"}
     assert "one" not in hub.log()
+
+
+def refusal(url: str, auth: Any) -> Any:
+    """Return what a client is told that is not let in."""
+    told: list[Any] = []
+    client = socketio.Client(reconnection=False)
+    client.on("connect_error", told.append)
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        client.connect(url, auth=auth, transports=["websocket"])
+    client.shutdown()
+    return told[0]
+
+
+@pytest.mark.parametrize("transports", TRANSPORTS.values(), ids=TRANSPORTS)
+def test_a_client_may_say_on_connecting_what_it_wants(
+    hub: HubProcess, listen: Callable[..., Listener], transports: list[str] | None
+) -> None:
+    wanted = {"products": ["BTC-USD", "eth-usd", "NO-SUCH"], "max_hz": 5, "batch": True}
+    listener = listen(hub.url, transports, auth={"subscribe": wanted})
+    batches = eventually(lambda: len(found := listener.events["ticker_batch"]) >= 4 and list(found))
+    assert {tick["crypto"] for tick in batches[0]} == {"BTC-USD", "ETH-USD"}  # the snapshot is of them alone
+    assert {tick["crypto"] for batch in batches for tick in batch} == {"BTC-USD", "ETH-USD"}
+    assert listener.events["ticker_update"] == []
+    answer = listener.client.call("subscribe", {})
+    assert answer == {
+        "success": True, "products": ["BTC-USD", "ETH-USD"], "max_hz": 5.0, "batch": True, "unknown": []
+    }  # fmt: skip
+    sent_at = [batch[0]["sent_at"] for batch in batches[1:]]
+    assert min(later - earlier for earlier, later in itertools.pairwise(sent_at)) >= 150
+
+
+def test_a_wish_that_can_not_be_met_refuses_the_connection_in_words(hub: HubProcess) -> None:
+    health = hub.health()
+    before = health["counters"].get("bad_subscribe", 0)
+    for wish, why in (
+        ({"max_hz": 0}, "max_hz must be a number from 0.1 to 1000, or null"),
+        ({"products": ["BTCUSD"]}, "products: 'BTCUSD' is no name such as BTC-USD or *-EUR"),
+        ({"product": ["BTC-USD"]}, "unknown field 'product'; known are batch, max_hz, products"),
+        (["BTC-USD"], "one JSON object is needed"),
+    ):
+        assert refusal(hub.url, {"subscribe": wish}) == {"message": f"subscribe: {why}"}
+    assert hub.health()["counters"]["bad_subscribe"] == before + 4
+    assert hub.health()["clients"] <= health["clients"]
+
+
+def test_no_wish_is_everything(hub: HubProcess, listen: Callable[..., Listener]) -> None:
+    for auth in ({"subscribe": None}, {"subscribe": {}}, {"other": 1}, "text"):
+        listener = listen(hub.url, auth=auth)
+        eventually(lambda listener=listener: len({tick["crypto"] for tick in listener.events["ticker_update"]}) == 326)
+
+
+def test_the_javascript_client_says_on_connecting_what_it_wants(hub: HubProcess) -> None:
+    def report(subscribe: Any) -> dict[str, Any]:
+        command = [node, "subscribe.js", hub.url, json.dumps({"subscribe": subscribe})]
+        result = subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=40, check=False)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    node = javascript_client()
+    told = report({"products": ["BTC-USD"], "batch": True})
+    assert (told["connects"], told["refused"]) == (1, None)
+    assert told["events"][0] == "ticker_batch"
+    assert set(told["events"]) <= {"ticker_batch", "trust_update"}
+    assert set(told["products"]) == {"BTC-USD"}
+    told = report({"max_hz": "often"})
+    assert (told["connects"], told["events"]) == (0, [])
+    assert told["refused"] == "subscribe: max_hz must be a number from 0.1 to 1000, or null"
 
 
 def test_a_client_that_never_reads_is_cut_and_nobody_else_notices(

@@ -201,23 +201,72 @@ def test_five_thousand_products_take_no_time() -> None:
     assert time.monotonic() - begun < 1.0
 
 
+@pytest.mark.parametrize("rate", [60.0, 1_500.0])
+def test_noise_moves_nothing_while_connections_come_and_go(rate: float) -> None:
+    rng = Random(1)
+    shards, ticks = dealt(), zipf(rate)
+    for _ in range(500):
+        closed = set(rng.sample(sorted(shards), rng.randrange(3)))
+        assert plan(shards, measured(rng, ticks), (), PER_CONNECTION, closed=closed).steps == ()
+
+
+def test_nothing_goes_to_a_closed_connection_nor_from_it() -> None:
+    shards = dealt()
+    ticks = concentrated(shards, 1_500.0)
+    whole = plan(shards, ticks, (), PER_CONNECTION)
+    found = plan(shards, ticks, (), PER_CONNECTION, closed={"conn_005"})
+    assert (found.steps, found.loads, found.mean) == ((), whole.loads, whole.mean)
+    targets = {step.target for step in whole.steps}
+    found = plan(shards, ticks, (), PER_CONNECTION, closed=targets)
+    assert {step.source for step in found.steps} == {"conn_005"}
+    assert not targets & {step.target for step in found.steps}
+
+
 def test_the_meter_measures_over_its_window() -> None:
     meter = Meter(15.0, 5)
     assert meter.rates() == (0.0, {})
     counts = {"A": 1_000}
+    shards = {"a": ["A"]}
     for second in range(31):
         counts["A"] += 10
-        if second == 20:
-            counts["B"] = 0
-        if second > 20:
-            counts["B"] += 4
-        meter.sample(100.0 + second, counts)
-    seconds, rates = meter.rates()
-    assert seconds == 15.0
-    assert rates["A"] == 10.0
-    assert rates["B"] == pytest.approx(4 * 10 / 15)
+        if second == 18:
+            shards["a"] = ["A", "B"]
+        if second > 18:
+            counts["B"] = counts.get("B", 0) + 4
+        meter.sample(100.0 + second, counts, shards, ["a"])
+        assert meter.rates()[0] == min(15.0, (second if second < 18 else second - 18) // 3 * 3)  # of the newest
+    assert meter.rates() == (12.0, {"A": 10.0, "B": 4.0})
     meter.start_over()
     assert meter.rates() == (0.0, {})
+
+
+@pytest.mark.parametrize(("on", "off"), [(4.0, 8.0), (2.0, 58.0), (1.0, 1.0)])
+def test_a_connection_that_comes_and_goes_is_measured_while_it_is_there(on: float, off: float) -> None:
+    meter, shards, counts = Meter(15.0, 5), {"a": ["A"], "b": ["B"], "c": ["C"]}, {"A": 0.0, "B": 0.0, "C": 0.0}
+    step = 0.05
+    for number in range(int(40 * (on + off) / step)):
+        now = number * step
+        there = now % (on + off) < on
+        early = now < 20.0
+        counts["A"] += 100 * step if there else 0.0
+        counts["B"] += 10 * step
+        counts["C"] += 50 * step if early else 0.0
+        are_open = ["b", *(["a"] if there else []), *(["c"] if early else [])]
+        meter.sample(now, {item: int(count) for item, count in counts.items()}, shards, are_open)
+    seconds, rates = meter.rates()
+    assert 14.9 <= seconds <= 18.0
+    assert rates["A"] == pytest.approx(100.0, rel=0.08)
+    assert rates["B"] == pytest.approx(10.0, rel=0.05)
+    assert rates["C"] == pytest.approx(50.0, rel=0.05)  # as it was when it was there
+
+
+def test_a_product_on_two_connections_is_measured_once() -> None:
+    meter, counts = Meter(15.0, 5), {"A": 0}
+    for second in range(40):
+        counts["A"] += 10
+        shards = {"a": ["A"] if second < 12 else [], "b": ["A"] if second > 8 else []}
+        meter.sample(float(second), counts, shards, ["a", "b"])
+    assert meter.rates() == (15.0, {"A": 10.0})
 
 
 def test_what_did_not_move_after_all_rests_no_more() -> None:

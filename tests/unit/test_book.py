@@ -733,3 +733,13 @@ def test_what_is_halted_and_not_active_is_excused(
         book.beat(heartbeat(100), NOW - beat_age)
     book.set_catalogue({"BTC-USD": HALTED})
     assert book.activity(NOW) == expected
+
+
+def test_the_rows_of_a_table_say_what_a_standing_says(book: Book) -> None:
+    book.apply(ticker(7), Source.WS, "conn_003", 1_000.0, 50.0)
+    for now in (51.0, 60.0):
+        first, second = book.rows(["BTC-USD", "GONE-USD", "ETH-USD"], now)
+        standing = book.standing("BTC-USD", now)
+        assert standing is not None
+        assert first == ("BTC-USD", book.quote("BTC-USD"), standing.trust, standing.reason, 50.0)
+        assert second == ("ETH-USD", None, Trust.STARTING, "no price yet", None)

@@ -13,7 +13,15 @@ import responses
 from hub import catalogue_keeper as keeper_module
 from hub.catalogue_keeper import LOOK_AGAIN_SECONDS, RETRY_SECONDS, CatalogueKeeper, Change, changes
 from hub.config import Settings
-from hub.feed.catalogue import BELIEVED_AFTER, LOOKS_A_VOLUME, NO_STATS, Catalogue, CatalogueSource, choose
+from hub.feed.catalogue import (
+    BELIEVED_AFTER,
+    BELIEVED_AFTER_SECONDS,
+    LOOKS_A_VOLUME,
+    NO_STATS,
+    Catalogue,
+    CatalogueSource,
+    choose,
+)
 from hub.feed.product_list import CatalogueError, parse_products, parse_stats
 from hub.feed.rest import RestClient, RestError
 from hub.hub import PriceHub
@@ -434,11 +442,13 @@ def test_a_list_of_a_suspicious_length_is_believed_only_when_it_stays(tmp_path: 
     usual = [row(f"C{number}-USD") for number in range(100)]
     odd = [row(f"C{number}-USD") for number in range(count)]
     source(tmp_path, products=usual, volumes={"C0-USD": stats("1", "1")}).fetch()
-    doubted = source(tmp_path, products=odd, volumes={"C0-USD": stats("1", "1")})
-    for _ in range(9):
+    doubted, now = source(tmp_path, products=odd, volumes={"C0-USD": stats("1", "1")}), 1_000.0
+    doubted._clock = lambda: now
+    for _ in range(BELIEVED_AFTER - 1):
         with pytest.raises(CatalogueError, match="not believed yet"):
             doubted.fetch()
         assert len(doubted.load().products) == 100
+    now += BELIEVED_AFTER_SECONDS
     assert len(doubted.fetch().products) == count
     assert len(doubted.fetch().products) == count
 
@@ -536,10 +546,28 @@ def test_a_failure_or_a_suspicious_list_changes_nothing_but_that_the_list_is_old
 
 def test_a_suspicious_list_that_stays_is_believed(tmp_path: Path) -> None:
     again = Again(tmp_path)
+    now = 1_000.0
+    again.reader._clock = lambda: now
     odd = [row(item) for item in again.chosen[:2]]
     for _ in range(BELIEVED_AFTER):
         assert again.read(odd) == {}
+    now += BELIEVED_AFTER_SECONDS
+    assert again.read(odd) == {}  # believed, but one list alone delists nobody
     assert set(again.read(odd)) == set(again.chosen[2:])
+
+
+def test_a_short_outage_of_the_listing_delists_nobody_however_often_it_is_read(tmp_path: Path) -> None:
+    again = Again(tmp_path)
+    now = 1_000.0
+    again.reader._clock = lambda: now
+    odd = [row(item) for item in again.chosen[:2]]
+    for _ in range(100):
+        assert again.read(odd) == {}
+        now += (BELIEVED_AFTER_SECONDS - 1.0) / 100
+    assert again.read(PRODUCTS) == {}
+    for _ in range(BELIEVED_AFTER):  # the time begins anew
+        assert again.read(odd) == {}
+        now += 2.0
 
 
 def test_what_one_list_lacks_stays_as_it_was_and_what_two_in_a_row_lack_is_delisted(tmp_path: Path) -> None:
@@ -561,7 +589,8 @@ def test_what_one_list_lacks_stays_as_it_was_and_what_two_in_a_row_lack_is_delis
 
 def test_lists_that_melt_away_are_not_believed_step_by_step(tmp_path: Path) -> None:
     rows = [row(f"C{number:03d}-USD") for number in range(100)]
-    reader = source(tmp_path, products=rows)
+    reader, now = source(tmp_path, products=rows), 1_000.0
+    reader._clock = lambda: now
     known = reader.fetch()
     for length in (90, 80, 76, 75):
         reader._rest = FixedRest(rows[:length])  # type: ignore[assignment]
@@ -572,6 +601,7 @@ def test_lists_that_melt_away_are_not_believed_step_by_step(tmp_path: Path) -> N
     reader._rest = FixedRest(rows[:80])  # type: ignore[assignment]
     for _ in range(BELIEVED_AFTER):  # what stays is the usual one in the end
         reader.refresh(known)
+        now += BELIEVED_AFTER_SECONDS / (BELIEVED_AFTER - 1)
     reader._rest = FixedRest(rows[:70])  # type: ignore[assignment]
     reader.refresh(known)
 
@@ -767,6 +797,7 @@ def test_a_suspicious_list_lets_nobody_join_or_leave_until_it_stays(tmp_path: Pa
         with pytest.raises(CatalogueError, match="not believed yet"):
             moving.read(odd)
         assert ids(moving.catalogue) == ["BTC-USD", "ETH-USD", "ADA-USD", "DOGE-USD"]
+        moving.now += BELIEVED_AFTER_SECONDS
     assert ("product_listed", "N0-USD") in moving.read(odd)[1]
 
 

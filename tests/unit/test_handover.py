@@ -190,6 +190,37 @@ def test_the_products_of_a_move_that_are_over_stay_over() -> None:
     assert bench.handover.phases() == {"A-USD": Phase.OVER, "B-USD": Phase.BACK}
 
 
+def test_insisted_on_it_comes_over_unproved_and_what_was_held_is_passed_on() -> None:
+    bench = Bench(whole=False)
+    bench.handover.take(bench.new, tick(6))
+    bench.handover.take(bench.new, tick(7))
+    assert bench.handover.insist() == ["A-USD"]
+    assert (bench.phase, bench.handover.through()) == (Phase.OVER, False)  # not before what was held has left
+    bench.handover.take(bench.old, tick(6))
+    assert bench.handover.take(bench.new, tick(8))
+    assert bench.ids == list(range(1, 9))
+    assert bench.handover.through()
+
+
+def test_nothing_is_insisted_on_where_the_target_has_no_socket() -> None:
+    bench = Bench(whole=False)
+    bench.new.is_open = False
+    assert bench.handover.insist() == []
+    assert (bench.phase, bench.handover.through()) == (Phase.BACK, True)
+    assert bench.handover.take(bench.old, tick(6))
+
+
+def test_given_up_before_what_was_held_is_passed_on_it_stays_with_the_source() -> None:
+    bench = Bench(whole=False)
+    bench.handover.take(bench.new, tick(6))
+    bench.handover.insist()
+    bench.handover.give_up("products_changed")
+    assert bench.phase is Phase.BACK
+    assert not bench.handover.take(bench.new, tick(7))
+    assert bench.handover.take(bench.old, tick(6))
+    assert bench.ids == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_successor_that_is_lost_changes_nothing_and_is_not_told() -> None:
     bench = Bench()
     bench.acknowledge()

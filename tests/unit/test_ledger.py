@@ -396,3 +396,16 @@ def test_threads_lose_nothing() -> None:
     assert ledger.open_count() == 0
     assert not ledger.has_open("BTC-USD")
     assert len(changes.seen) == 2 * len(ids)
+
+
+def test_open_gaps_are_counted_by_product_and_all_by_connection(ledger: Ledger) -> None:
+    assert ledger.open_by_product() == {}
+    ledger.open_ids("BTC-USD", "conn_000", Cause.SEQUENCE, (5, 9))
+    ledger.open_ids("BTC-USD", "conn_000", Cause.SEQUENCE, (20, 21))
+    ledger.open_ids("ETH-USD", None, Cause.RESTART, (7, 7))
+    ledger.close(ledger.open_connection("conn_001", Cause.DISCONNECT), "reconnected")
+    ledger.arrived("BTC-USD", 7, "late")  # in two parts now, and one gap still
+    assert ledger.open_by_product() == {"BTC-USD": 2, "ETH-USD": 1}
+    ledger.arrived("ETH-USD", 7, "late")
+    assert ledger.open_by_product() == {"BTC-USD": 2}
+    assert ledger.totals_of_slots == {"conn_000": 2, "conn_001": 1}

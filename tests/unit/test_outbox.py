@@ -383,3 +383,25 @@ def test_under_the_limit_nothing_is_lost_and_the_order_is_kept(
     assert play.reader.loose == play.sent_loose
     assert play.reader.answers == play.answers
     assert play.reader.lags == []
+
+
+def test_bytes_count_when_they_are_taken_and_lag_when_it_begins() -> None:
+    outbox = Outbox(1_000)
+    batch = Batch([Message("ticker_update", "{}", "BTC-USD")])
+    size = len(batch.frames)
+    outbox.add(batch, 1.0)
+    assert (outbox.taken_bytes, outbox.behind_seconds(5.0)) == (0, 0.0)
+    outbox.head(1.0)
+    outbox.wrote(3)
+    assert outbox.taken_bytes == 3
+    outbox.head(1.0)
+    outbox.wrote(size - 3)
+    assert outbox.taken_bytes == size
+    outbox.add(batch, 1.0)
+    assert len(outbox.packets(16, 1.0)) == 1
+    assert outbox.taken_bytes == 2 * size
+    outbox.limit_bytes = 1
+    outbox.add(batch, 10.0)
+    assert outbox.behind_seconds(12.5) == 2.5
+    outbox.release(13.0, anyway=True)
+    assert outbox.behind_seconds(14.0) == 0.0

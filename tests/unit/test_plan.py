@@ -18,6 +18,7 @@ class Slot(SimpleNamespace):
 
     def __init__(self, number: int, products: tuple[str, ...], is_open: bool = True, attempt_in: float = 0.0) -> None:
         super().__init__(id=f"conn_{number:03d}", products=products, is_open=is_open, attempt_in=attempt_in)
+        self.given = frozenset(products if is_open else ())
 
     def age_seconds(self, now: float) -> float:  # noqa: ARG002
         return 10.0 if self.is_open else 0.0
@@ -40,8 +41,9 @@ def give(hub: PriceHub, *slots: Slot) -> None:
 
 def test_load_moves_and_reasons(hub: PriceHub) -> None:
     give(hub, Slot(0, ("A-USD", "B-USD", "C-USD")), Slot(1, ("D-USD", "E-USD", "F-USD")))
+    shards = {slot.id: slot.products for slot in hub.pool.slots()}
     for second, counts in ((0.0, {}), (10.0, {"A-USD": 1_000, "B-USD": 900, "D-USD": 10})):
-        hub.pool.meter.sample(second, counts)
+        hub.pool.meter.sample(second, counts, shards, shards)
     hub.add_priority_pair("D-USD")
     answer = body(hub)
     first, second_row = answer["connections"]

@@ -30,3 +30,16 @@ def test_what_nobody_wants_is_not_kept() -> None:
     recent.keep(["BTC-USD"])
     assert recent.of("BTC-USD") == []
     assert recent.of("X1-USD") == []
+
+
+def test_the_last_frames_of_a_connection_whatever_they_are_of() -> None:
+    recent = RecentFrames()
+    recent.keep(["BTC-USD", "ETH-USD"])
+    assert recent.latest(3) == []
+    recent.other(1.0, b"acknowledged")
+    recent.ticker("BTC-USD", 2.0, b"both")
+    recent.ticker("ETH-USD", 2.0, b"both")  # one frame may bring tickers of several
+    recent.heartbeat("BTC-USD", 4.0, b"beat")
+    recent.ticker("ETH-USD", 3.0, b"tick")
+    assert recent.latest(3) == [(4.0, b"beat"), (3.0, b"tick"), (2.0, b"both")]
+    assert len(recent.latest(10)) == 4

@@ -10,7 +10,7 @@ import pytest
 from hub.feed.connection import Connection
 from hub.feed.handover import Handover
 from hub.feed.transfers import GIVE_UP_SECONDS, INSIST_SECONDS, TRACE_SECONDS, Transfers
-from hub.model import Heartbeat
+from hub.model import Heartbeat, Ticker
 
 TIME = "2026-11-20T01:02:03Z"
 
@@ -25,6 +25,7 @@ class StubConnection:
         self.handover: Handover | None = None
         self.alive = self.stopped = self.in_place = False
         self.aside: dict[str, object] = {}
+        self.delivered: list[int] = []
 
     def succeed(self, other: StubConnection) -> None:
         self.products = other.products
@@ -53,7 +54,17 @@ class StubConnection:
     def take_the_place(self, other: StubConnection) -> None:  # noqa: ARG002
         self.in_place = True
 
-    def deliver(self, *_: object) -> None: ...
+    def deliver(self, event: Ticker | Heartbeat, *_: object) -> None:
+        if type(event) is Ticker:
+            self.delivered.append(event.trade_id)
+
+    def bring(self, trade_id: int) -> None:
+        """Get a ticker of A-USD from the exchange."""
+        item = Ticker("A-USD", "1.0", trade_id, TIME), 0.0, 0.0, 0.0
+        if self.handover is None:
+            self.deliver(item[0])
+        else:
+            self.handover.take(self, item)  # type: ignore[arg-type]
 
     def prove(self, *product_ids: str) -> None:
         """Be acknowledged, and beat."""
@@ -155,13 +166,61 @@ def test_of_a_move_what_is_not_over_in_time_stays(bench: Bench) -> None:
     assert bench.transfers.counters == {"moved": 2, "move_failed": 1, "held_dropped": 0}
 
 
-def test_what_the_product_list_asks_for_is_done_in_the_end(bench: Bench) -> None:
+@pytest.fixture
+def insisted(bench: Bench) -> tuple[StubConnection, StubConnection]:
+    """A product that the product list has go over, and that is not proved; a ticker of it is held."""
     one, other = StubConnection("conn_000", "A-USD"), StubConnection("conn_001")
     bench.move({"A-USD": (one, other)}, insisted=True)
     other.want(("A-USD",))
+    other.bring(7)
+    return one, other
+
+
+def test_what_the_product_list_asks_for_is_done_in_the_end(
+    bench: Bench, insisted: tuple[StubConnection, StubConnection]
+) -> None:
+    one, other = insisted
     assert bench.transfers.step(INSIST_SECONDS - 0.1) is None
-    assert bench.transfers.step(INSIST_SECONDS) == (None, False)
+    assert bench.transfers.step(INSIST_SECONDS) is None  # what was held has yet to be passed on
+    assert (one.products, other.delivered) == (("A-USD",), [])
+    other.bring(8)
+    assert other.delivered == [7, 8]
+    assert bench.transfers.step(INSIST_SECONDS + 0.1) == (None, True)
     assert (one.products, other.products) == ((), ("A-USD",))
+    assert bench.transfers.counters == {"moved": 1, "move_insisted": 1, "held_dropped": 0}
+
+
+def test_an_insisted_one_that_is_cut_short_stays_with_its_source(
+    bench: Bench, insisted: tuple[StubConnection, StubConnection]
+) -> None:
+    one, other = insisted
+    assert bench.transfers.give_up(0.5, "products_changed") == (None, False)
+    assert (one.products, other.products) == (("A-USD",), ())
+    assert bench.transfers.not_moved == {"A-USD"}
+
+
+def test_a_target_without_a_socket_gets_nothing_however_it_is_insisted_on(
+    bench: Bench, insisted: tuple[StubConnection, StubConnection]
+) -> None:
+    one, other = insisted
+    other.is_open = False
+    assert bench.transfers.step(INSIST_SECONDS) == (None, False)
+    assert (one.products, other.products) == (("A-USD",), ())
+
+
+def test_what_is_held_for_ever_goes_back(bench: Bench, insisted: tuple[StubConnection, StubConnection]) -> None:
+    one, other = insisted
+    assert bench.transfers.step(INSIST_SECONDS) is None
+    assert bench.transfers.step(INSIST_SECONDS + TRACE_SECONDS) == (None, False)
+    assert (one.products, other.products) == (("A-USD",), ())
+
+
+def test_who_is_hindered(bench: Bench, insisted: tuple[StubConnection, StubConnection]) -> None:
+    assert [bench.transfers.hinders(item) for item in ("A-USD", "B-USD")] == [True, False]
+    bench.transfers.give_up(0.5, "move")
+    assert not bench.transfers.hinders("A-USD")
+    bench.rotate(insisted[0], StubConnection("conn_000"))
+    assert bench.transfers.hinders("B-USD")
 
 
 def test_what_can_not_wait_ends_it(bench: Bench) -> None:

@@ -1,0 +1,25 @@
+"""What the status page says, for every state."""
+
+import pytest
+
+from hub.web.status import _sentence
+
+
+@pytest.mark.parametrize(
+    ("state", "trusted", "doubtful", "says"),
+    [
+        ("ok", 326, 0, "The hub is up, and all 326 prices can be trusted."),
+        ("ok", 3000, 0, "The hub is up, and all 3,000 prices can be trusted."),
+        ("ok", 1, 0, "The hub is up, and its one price can be trusted."),
+        ("doubtful", 325, 1, "The hub is up, but only 325 of 326 prices can be trusted right now."),
+        ("doubtful", 0, 5, "The hub is up, but no price can be trusted right now."),
+        ("doubtful", 0, 0, "The hub is up, but no price can be trusted right now."),
+        ("starting", 0, 0, "The hub is starting: no price can be trusted right now."),
+        ("starting", 9, 1, "The hub is starting: 9 of 10 prices can be trusted right now."),
+        ("down", 0, 60, "The live feed from the exchange is down; no price can be trusted right now."),
+        ("down", 59, 1, "The live feed from the exchange is down; asked for one by one, 59 of 60 prices can be trusted "
+                        "right now."),
+    ],
+)  # fmt: skip
+def test_the_sentence(state: str, trusted: int, doubtful: int, says: str) -> None:
+    assert _sentence(state, trusted, doubtful) == says
