@@ -23,7 +23,6 @@ class Timeline {
     this.lastId = 0;
     this.gaps = [];
     this.openGaps = 0;
-    this.since = null; // the hub's start, in words
     this.rows = new Map();
     this.list = $("timeline-list");
     this.empty = make("p", "", "empty");

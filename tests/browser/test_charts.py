@@ -178,14 +178,14 @@ def test_a_killed_connection_is_annotated_and_told(page: Page, hub_factory: Call
     eventually(lambda: plots(page) == 3)
     time.sleep(3)  # its first connecting is a marker of its own, some pixels away
     hub.simulator.control("fault", {"kind": "kill", "connections": "all"})
-    lost = eventually(lambda: page.driver.find_elements(By.CSS_SELECTOR, ".annotation[data-kind=lost]"), 5)[0]
+    lost = eventually(lambda: page.driver.find_elements(By.CSS_SELECTOR, ".annotation[data-kind=lost]"), 15)[0]
     page.js("arguments[0].focus()", lost)
     assert page.shown("#charts .tip")
     assert re.search(r"\d\d:\d\d:\d\d .*conn_00[01]", page.text("#charts .tip"))
     label = page.js("return document.activeElement.getAttribute('aria-label')")
     assert re.search(r"lost, \d\d:\d\d:\d\d: .*conn_00[01]", label)
     look_at(page, "#timeline")
-    eventually(lambda: any("conn_000" in text for text in rows(page, "#timeline-list [data-kind=lost]")), 5)
+    eventually(lambda: any("conn_000" in text for text in rows(page, "#timeline-list [data-kind=lost]")), 15)
     healed = "#timeline-list [data-kind=gap][data-open=false]"
     eventually(lambda: any("conn_000 brought nothing: connected again" in text for text in rows(page, healed)), 20)
     page.driver.find_element(By.CSS_SELECTOR, "#timeline-list [data-kind=lost] button.subject").click()
@@ -202,8 +202,8 @@ def test_a_gap_heals_on_the_screen(page: Page, hub_factory: Callable[..., HubPro
     look_at(page, "#timeline")
     assert hub.simulator is not None
     eventually(lambda: page.text("#timeline-hint").startswith("Nothing missed since "), 30)
-    hub.simulator.control("fault", {"kind": "rest", "status": 503, "seconds": 60})
-    hub.simulator.control("fault", {"kind": "drop", "product": "BTC-USD", "count": 3})
+    hub.simulator.control("fault", {"kind": "rest", "endpoint": "both", "status": 503, "seconds": 60})
+    hub.simulator.control("fault", {"kind": "drop", "endpoint": "both", "product": "BTC-USD", "count": 3})
     row = "#timeline-list [data-kind=gap][data-open=true]"
     eventually(lambda: any(text.count("BTC-USD") for text in rows(page, row)))
     assert re.fullmatch(r"\d+ open", page.text("#timeline-hint"))
@@ -217,7 +217,9 @@ def test_a_gap_heals_on_the_screen(page: Page, hub_factory: Callable[..., HubPro
         assert [found for found in page.violations() if found[1] in ("serious", "critical")] == []
         page.dark()
         assert [found for found in page.violations() if found[1] in ("serious", "critical")] == []
-    hub.simulator.control("fault", {"kind": "rest", "status": 200, "delay_seconds": 0.01, "seconds": 0.01})
+    hub.simulator.control(
+        "fault", {"kind": "rest", "endpoint": "both", "status": 200, "delay_seconds": 0.01, "seconds": 0.01}
+    )
     # the same row says how it ended: it is kept in place
     eventually(lambda: page.js("return window.gap.isConnected && window.gap.dataset.open") == "false", 60)
     assert re.search("fetched by REST|came late", page.js("return window.gap.textContent"))
