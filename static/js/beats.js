@@ -21,6 +21,7 @@ export function makeBeats() {
   svg.setAttribute("viewBox", `0 0 ${SECONDS} ${HEIGHT}`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", "Last minute: nothing is known");
   for (const letter of Object.keys(KINDS)) svg.append(makeSvg("path", `beat-${letter}`));
   return svg;
 }

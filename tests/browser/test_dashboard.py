@@ -439,14 +439,17 @@ def test_a_stuck_product_turns_and_explains_itself(page: Page, hub_factory: Call
     hub.simulator.control("fault", {"kind": "stuck", "product": "BTC-USD", "seconds": 20})
     row = "return document.querySelector('#prices-table tr[data-product=BTC-USD]').dataset.trust"
     eventually(lambda: page.js(row) in ("behind", "stale"), 5)
-    eventually(lambda: page.text("#verdict-word") == "1 of 30 prices can’t be trusted", 3)
-    assert page.js("return document.querySelector('#verdict').dataset.tone") == "warn"
-    assert page.js("return document.querySelector('#icon').href").endswith("/warn.svg")
-    button = eventually(lambda: page.driver.find_elements(By.CSS_SELECTOR, "#reasons button"), 3)[0]
-    assert button.text == "BTC-USD"
-    button.click()
+    said = """
+    const named = document.querySelector("#reasons button");
+    const seen = [document.querySelector("#verdict-word").textContent, document.querySelector("#verdict").dataset.tone,
+      document.querySelector("#icon").href.split("/").at(-1), named?.textContent];
+    if (named) named.click();
+    return seen;
+    """
+    # repaired by REST now and then, it is trusted for a moment: all that is shown is looked at in one go
+    eventually(lambda: page.js(said) == ["1 of 30 prices can’t be trusted", "warn", "warn.svg", "BTC-USD"], 10)
     eventually(lambda: page.shown("#drawer") and "BTC-USD" in page.text("#drawer"))
-    assert "behind" in page.text("#drawer")
+    eventually(lambda: "heartbeat names a later trade" in page.text("#drawer"), 5)
     eventually(lambda: page.text("#verdict-word") == "All 30 prices can be trusted", 40)
 
 
@@ -461,7 +464,7 @@ def test_trouble_is_shown_while_it_lasts(page: Page, hub_factory: Callable[..., 
     eventually(lambda: page.text("#n-connections") == "0 / 2", 30)
     eventually(lambda: page.text("#verdict-word") == "No price can be trusted", 30)
     eventually(lambda: page.js("return document.querySelector('#verdict').dataset.status") in ("critical", "starting"))
-    assert "connected" not in page.column("connections", 1)
+    eventually(lambda: "connected" not in page.column("connections", 1))
     assert "none of 2 connections is up" in page.text("#reasons")
     assert page.text("#link-text").startswith("live")  # the page's own link is not what broke
 
