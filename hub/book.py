@@ -37,6 +37,8 @@ LATE_SECONDS = 0.5  # from arrival to reading: the hub stood still, or is slower
 Row = tuple[str, Quote | None, Trust, str, float | None]
 """A product, its latest, how far that can be trusted, why, and the second of the last proof (monotonic)."""
 
+DOUBTFUL = frozenset((Trust.BEHIND, Trust.STALE, Trust.STARTING))
+
 
 class Book:
     """The latest ticker of each product, and the evidence for it."""
@@ -361,10 +363,14 @@ class Book:
                 excused += entry.catalogue is not None and not (ticks or proved)
             return Activity(active, ticking, excused)
 
-    def trust_counts(self, now: float) -> dict[str, int]:
-        """Return state → how many watched products are in it; every state is there."""
+    def trusts(self, now: float) -> tuple[dict[str, int], list[tuple[str, Trust, str]]]:
+        """Return (state → how many watched products are in it, of every state; who is doubtful: product, state, why)."""
         counts = dict.fromkeys((trust.value for trust in Trust), 0)
+        doubtful: list[tuple[str, Trust, str]] = []
         with self._lock:
-            for entry in self._entries.values():
-                counts[entry.verdict(now, self.stale_after_seconds)[0].value] += 1
-        return counts
+            for product_id, entry in self._entries.items():
+                trust, reason = entry.verdict(now, self.stale_after_seconds)
+                counts[trust.value] += 1
+                if trust in DOUBTFUL:
+                    doubtful.append((product_id, trust, reason))
+        return counts, doubtful

@@ -13,6 +13,8 @@ from hub.payload import iso_time
 if TYPE_CHECKING:
     from hub.hub import PriceHub
 
+NAMED_PRODUCTS = 20
+
 
 class Summary:
     """Owner of what a verdict needs to remember: the errors of the last minute, whether all was well once."""
@@ -50,13 +52,16 @@ class Summary:
         status, reasons = health.verdict(seen)
         self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
         catalogue = hub.catalogue.catalogue
-        trust = hub.book.trust_counts(now)
+        trust, doubtful = hub.book.trusts(now)
         sentence, states, untrusted = health.headline(trust)
         return {
             "status": status,
             "headline": sentence,
             "summary": states,
             "untrusted_products": untrusted,
+            "untrusted": [
+                {"product": item, "trust": state, "reason": reason} for item, state, reason in doubtful[:NAMED_PRODUCTS]
+            ],
             "version": __version__,
             "total_connections": len(slots),
             "connected_connections": connected,

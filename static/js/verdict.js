@@ -3,12 +3,12 @@
 import { $, build, make, makeButton, makeShape, setData, setHidden, setShape, setText, setTextWithNote } from "./dom.js";
 import { isFrozen } from "./clock.js";
 import { count, duration, milliseconds } from "./format.js";
-import { OFF_THE_MARKET, TRUSTED } from "./model.js";
 import { view } from "./view.js";
 
 const TONES = { healthy: "ok", warning: "warn", critical: "bad", starting: "busy" };
 const DATA_IS_OLD_AFTER_MS = 4000;
 const NAMED_PRODUCTS = 6;
+const MAX_REASONS = 3;
 const UNKNOWN = "Unknown: the hub does not answer";
 
 export class Verdict {
@@ -63,14 +63,14 @@ export class Verdict {
   /** What is wrong, in words: the hub's own reasons, then the products that can't be trusted, each with its reason. */
   paintReasons() {
     const reasons = [...this.health.reasons].map(String);
-    const doubtful = this.products.list.filter((p) => !TRUSTED.has(p.trust) && !OFF_THE_MARKET.has(p.trust));
     const byReason = new Map();
-    for (const p of doubtful) {
-      const key = `${p.trust}\u0000${p.reason}`;
-      byReason.set(key, [...(byReason.get(key) ?? []), p.id]);
+    for (const { product, trust, reason } of this.health.untrusted) {
+      const key = `${trust}\u0000${reason}`;
+      byReason.set(key, [...(byReason.get(key) ?? []), String(product)]);
     }
-    const groups = [...byReason].sort(([, a], [, b]) => b.length - a.length).slice(0, 3);
-    const key = JSON.stringify([reasons, groups]);
+    const groups = [...byReason].slice(0, MAX_REASONS);
+    const unnamed = this.health.untrusted_products - groups.flatMap(([, ids]) => ids.slice(0, NAMED_PRODUCTS)).length;
+    const key = JSON.stringify([reasons, groups, unnamed]);
     if (key === this.named) return;
     this.named = key;
     const items = reasons.map((reason) => make("li", reason));
@@ -81,10 +81,10 @@ export class Verdict {
       ids.slice(0, NAMED_PRODUCTS).forEach((id, i) => {
         item.append(i ? ", " : "", makeButton(id, () => view.set({ open: id }), "as-link"));
       });
-      const more = ids.length - NAMED_PRODUCTS;
-      item.append(`${more > 0 ? ` and ${count(more)} more` : ""}: ${trust}${reason ? `, ${reason}` : ""}`);
+      item.append(`: ${trust}${reason ? `, ${reason}` : ""}`);
       items.push(item);
     }
+    if (unnamed > 0) items.push(make("li", `and ${count(unnamed)} more`));
     $("reasons").replaceChildren(...items);
   }
 

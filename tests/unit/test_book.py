@@ -236,7 +236,7 @@ def trust(book: Book, now: float, product_id: str = "BTC-USD") -> Trust:
 def test_before_the_first_price_there_is_no_standing(book: Book) -> None:
     assert book.standing("BTC-USD", 0.0) is None
     assert book.standing("XRP-USD", 0.0) is None
-    assert book.trust_counts(0.0) == {**dict.fromkeys((item.value for item in Trust), 0), "starting": 2}
+    assert book.trusts(0.0)[0] == {**dict.fromkeys((item.value for item in Trust), 0), "starting": 2}
 
 
 def test_the_ages_of_a_standing(book: Book) -> None:
@@ -394,7 +394,7 @@ def test_each_product_has_its_own_trust(book: Book) -> None:
     book.beat(heartbeat(7, "ETH-USD"), 6.0)
     book.beat(heartbeat(7, "SOL-USD"), 4.9)
     book.beat(heartbeat(8, "SOL-USD"), 5.0)
-    assert book.trust_counts(6.1) == {
+    assert book.trusts(6.1)[0] == {
         "live": 1, "quiet": 1, "behind": 1, "stale": 1, "starting": 1, "halted": 0, "delisted": 0,
     }  # fmt: skip
 
@@ -626,8 +626,9 @@ def test_the_exchange_s_word_shows_wherever_trust_does_and_the_price_stays(
         assert standing is not None
         assert (standing.trust, standing.reason, standing.age_ms) == (*verdict, int(now * 1000))
     assert book.explain("BTC-USD", 1.0)["reason"] == verdict[1]
-    counts = book.trust_counts(1.0)
+    counts, doubtful = book.trusts(1.0)
     assert (counts[verdict[0]], counts["starting"]) == (1, 1)
+    assert [(product, trust) for product, trust, _ in doubtful] == [("ETH-USD", "starting")]
     quote = book.quote("BTC-USD")
     assert quote is not None
     assert quote.ticker.trade_id == 7
