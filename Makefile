@@ -8,10 +8,10 @@ JS     := tests/integration/js
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:  # lint comes before the tests, also with -j
-.PHONY: help setup demo run test lint check bench drill soak clean js
+.PHONY: help setup demo run test lint check bench drill soak screenshots clean js
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev ## set up .venv with everything that tests and lint need
 	@:
@@ -42,6 +42,9 @@ drill: setup ## play every fault to a hub, writes docs/drills.md; ARGS="U16 A5" 
 
 soak: setup ## the long runs (55 minutes), or ARGS="a_crowd bombs"; writes docs/soak.md
 	@$(PY) -m tests.soak $(ARGS)
+
+screenshots: setup ## take the pictures of docs/ anew (4 minutes): look at them
+	@$(PY) -m tests.browser.screenshots
 
 clean: ## remove .venv, node_modules and caches
 	@rm -rf $(VENV) $(JS)/node_modules benchmarks/sides/node/node_modules benchmarks/sides/.sdk .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -364,7 +364,7 @@ class Book:
             return Activity(active, ticking, excused)
 
     def trusts(self, now: float) -> tuple[dict[str, int], list[tuple[str, Trust, str]]]:
-        """Return (state → how many watched products are in it, of every state; who is doubtful: product, state, why)."""
+        """Return (state → how many watched products are in it, of every state; the doubtful: product, state, why)."""
         counts = dict.fromkeys((trust.value for trust in Trust), 0)
         doubtful: list[tuple[str, Trust, str]] = []
         with self._lock:

@@ -110,19 +110,24 @@ class Page:
         eventually(lambda: self.text("#link-text").startswith("live") and self.total(), timeout)
 
 
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    """One browser for all tests."""
+def start_browser(folder: Path) -> Chrome:
+    """Start a browser that keeps what it writes in ``folder``."""
     found = [path for name in CHROMIUM_NAMES if (path := shutil.which(name))]
     options = ChromeOptions()
     options.binary_location = found[0] if found else need("chromium", "the browser test")
-    for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+    for argument in (*ARGUMENTS, f"--user-data-dir={folder / 'profile'}"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    log = Path(tmp_path_factory.mktemp("chromedriver")) / "log"
-    service = Service(need("chromedriver", "the browser test"), log_output=str(log))
+    service = Service(need("chromedriver", "the browser test"), log_output=str(folder / "chromedriver.log"))
     chrome = Chrome(options=options, service=service)
-    chrome.set_script_timeout(10)
+    chrome.set_script_timeout(20)
+    return chrome
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """One browser for all tests."""
+    chrome = start_browser(tmp_path_factory.mktemp("browser"))
     yield chrome
     chrome.quit()
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 
-from tests.browser.conftest import ARGUMENTS, CHROMIUM_NAMES
-from tests.conftest import need, running_hub
+from tests.browser.conftest import start_browser
+from tests.conftest import running_hub
 from tests.soak.runs import Report
 
 PRODUCTS, RATE = 3_000, 10_000
@@ -28,15 +26,6 @@ new PerformanceObserver((list) => {
 """
 
 
-def browser(folder: Path) -> Chrome:
-    options = ChromeOptions()
-    found = [path for name in CHROMIUM_NAMES if (path := shutil.which(name))]
-    options.binary_location = found[0] if found else need("chromium", "the dashboard's long run")
-    for argument in (*ARGUMENTS, f"--user-data-dir={folder / 'profile'}", "--js-flags=--expose-gc"):
-        options.add_argument(argument)
-    return Chrome(options=options, service=Service(need("chromedriver", "the dashboard's long run")))
-
-
 def metrics(chrome: Chrome) -> dict[str, float]:
     """Return the renderer's own figures: seconds of tasks, bytes of heap after a collection."""
     chrome.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
@@ -50,7 +39,7 @@ def the_dashboard_left_open(seconds: float = SECONDS) -> Report:
     arguments = ["--products", str(PRODUCTS), "--rate", str(RATE)]
     with tempfile.TemporaryDirectory(prefix="soak") as name, running_hub(Path(name), arguments, []) as hub:
         hub.wait_until_covered(120)
-        chrome = browser(Path(name))
+        chrome = start_browser(Path(name))
         try:
             chrome.execute_cdp_cmd("Performance.enable", {"timeDomain": "timeTicks"})
             chrome.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NOTE_TASKS})
