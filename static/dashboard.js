@@ -31,6 +31,7 @@ const stream = openStream({
   onTick: (payload) => {
     if (!isFrozen() && products.takeTick(payload)) prices.request();
     board.nudge();
+    health.nudge();
   },
   onTrust: (payload) => {
     if (!isFrozen() && products.takeTrust(payload)) map.request();
@@ -70,7 +71,7 @@ addCurlButtons();
 function everySecond() {
   verdict.paintLink(stream, health, board);
   if (pausedAt !== null) {
-    setText($("paused"), `Paused ${duration((performance.now() - pausedAt) / 1000)} ago: the panels are frozen, the verdict above is not.`);
+    setText($("paused"), `Paused ${duration((performance.now() - pausedAt) / 1000)} ago: the panels are frozen, the verdict is not.`);
   }
 }
 
@@ -84,6 +85,7 @@ function pause(wanted) {
   setHidden($("paused"), !wanted);
   document.documentElement.toggleAttribute("data-paused", wanted);
   if (!wanted) board.poke();
+  setText($("announce"), wanted ? "Paused" : "Live again");
   everySecond();
 }
 
@@ -111,6 +113,16 @@ document.addEventListener("keydown", (event) => {
     pause(pausedAt === null);
   }
 });
+$("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the URL's fragment is the view
+  $("prices-scroll").focus();
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  health.poke();
+  board.poke();
+});
+addEventListener("error", (event) => toast(`This page has a bug: ${event.message}`, "bad"));
 addEventListener("unhandledrejection", (event) => toast(`This page has a bug: ${event.reason?.message ?? event.reason}`, "bad"));
 
 setHidden($("rendered"), true); // from here on the page is live, no snapshot

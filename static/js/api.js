@@ -26,7 +26,7 @@ export async function getJson(path, timeoutMs = TIMEOUT_MS) {
 /**
  * Ask for `path` (a text, or a function that makes it) every `everyMs`, while `wanted()`. `onData(body, asked, received)`
  * gets each good answer (Date.now() around it), `onFailure(error)` each failed request. `lastGood` is performance.now() of
- * the last good one, null before; `failing` whether the last one failed.
+ * the last good one, null before.
  */
 export class Source {
   constructor(path, everyMs, onData, { wanted = () => true, onFailure = () => {} } = {}) {
@@ -38,6 +38,8 @@ export class Source {
     this.lastGood = null;
     this.failing = false;
     this.running = false;
+    this.askedAt = 0;
+    this.begunAt = performance.now();
     this.dueAt = 0;
     this.timer = setTimeout(() => this.step(), 0);
   }
@@ -53,6 +55,13 @@ export class Source {
     if (!this.running && performance.now() > this.dueAt + 500) this.step();
   }
 
+  /** For how long it has been asked in vain; 0 while all is well, also for a page that nobody looked at meanwhile. */
+  silentMs() {
+    const now = performance.now();
+    if (this.failing) return now - (this.lastGood ?? this.begunAt);
+    return this.running ? now - this.askedAt : 0;
+  }
+
   async step() {
     clearTimeout(this.timer);
     if (performance.now() < this.dueAt || !this.wanted()) {
@@ -61,6 +70,7 @@ export class Source {
       return;
     }
     this.running = true;
+    this.askedAt = performance.now();
     this.dueAt = performance.now() + this.everyMs * (document.hidden ? HIDDEN_FACTOR : 1);
     const asked = Date.now();
     let body;

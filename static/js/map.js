@@ -16,6 +16,8 @@ const MIN_LABEL = 3; // characters: fewer tell nothing
 const MARK_FROM = 8; // a cell that is smaller has no room for a shape
 const LATE = [1.5, 4, 12]; // ages in rhythms from which a cell is shaded
 const SHADES = [1, 0.74, 0.52, 0.36];
+const HOLLOW = 0.3; // how strongly a quiet cell is filled
+const INKS = ["#ffffff", "#0b1017"];
 
 export class FreshnessMap {
   constructor(products) {
@@ -74,8 +76,8 @@ export class FreshnessMap {
     this.canvas.style.height = `${tall}px`;
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const style = getComputedStyle(document.documentElement);
-    for (const name of [...TRUSTS, "ink", "panel", "focus"]) this.colours[name] = style.getPropertyValue(`--t-${name}`).trim();
-    this.colours.text = style.getPropertyValue("--text").trim();
+    for (const name of [...TRUSTS, "panel", "focus"]) this.colours[name] = style.getPropertyValue(`--t-${name}`).trim();
+    this.inks = {};
     this.looks = [];
     this.total = total;
     this.request();
@@ -117,21 +119,18 @@ export class FreshnessMap {
     const { context } = this;
     const [wide, high] = this.cell;
     const [x, y] = this.corner(i);
-    const strength = (seen ? 1 : 0.12) * SHADES[shade];
+    const colour = this.colours[p.trust] ?? this.colours.starting;
+    const hollow = p.trust === "quiet" && high >= MARK_FROM; // told from live by its shape
+    const strength = SHADES[shade] * (hollow ? HOLLOW : 1);
     context.clearRect(x, y, ...this.pitch);
-    context.globalAlpha = strength;
-    context.fillStyle = context.strokeStyle = this.colours[p.trust] ?? this.colours.starting;
-    if (p.trust === "quiet" && high >= MARK_FROM) { // hollow: told from live by its shape
-      context.globalAlpha = strength * 0.3;
-      context.fillRect(x, y, wide, high);
-      context.globalAlpha = strength;
-      context.strokeRect(x + 0.5, y + 0.5, wide - 1, high - 1);
-    } else {
-      context.fillRect(x, y, wide, high);
-    }
+    context.globalAlpha = (seen ? 1 : 0.12) * strength;
+    context.fillStyle = context.strokeStyle = colour;
+    context.fillRect(x, y, wide, high);
     context.globalAlpha = seen ? 1 : 0.2;
-    if (high + 2 >= LABEL_FROM) this.paintLabel(x, y, p);
-    if (!TRUSTED.has(p.trust) && high >= MARK_FROM) this.paintMark(x, y, p.trust);
+    if (hollow) context.strokeRect(x + 0.5, y + 0.5, wide - 1, high - 1);
+    const ink = this.inks[`${colour}${strength}`] ??= legible(colour, strength, this.colours.panel);
+    if (high + 2 >= LABEL_FROM) this.paintLabel(x, y, p, ink);
+    if (!TRUSTED.has(p.trust) && high >= MARK_FROM) this.paintMark(x, y, p.trust, ink);
     if (i === this.cursor) {
       context.globalAlpha = 1;
       context.strokeStyle = this.colours.focus;
@@ -142,11 +141,11 @@ export class FreshnessMap {
     context.globalAlpha = 1;
   }
 
-  paintLabel(x, y, p) {
+  paintLabel(x, y, p, ink) {
     const { context } = this;
     const [wide, high] = this.cell;
     const room = TRUSTED.has(p.trust) ? wide : wide - high;
-    context.fillStyle = p.trust === "quiet" ? this.colours.text : this.colours.ink;
+    context.fillStyle = ink;
     const size = Math.min(12, Math.max(8, high * 0.62));
     context.font = `600 ${size}px ui-sans-serif, system-ui, sans-serif`;
     context.textAlign = "center";
@@ -157,13 +156,13 @@ export class FreshnessMap {
   }
 
   /** Not by colour alone: an exclamation mark for what is behind, a cross for stale or delisted, bars for halted. */
-  paintMark(cornerX, y, trust) {
+  paintMark(cornerX, y, trust, ink) {
     const { context } = this;
     const size = this.cell[1];
     const x = this.cell[0] > 1.5 * size ? cornerX : cornerX + (this.cell[0] - size) / 2;
     const [left, middle, right] = [x + size * 0.28, x + size / 2, x + size * 0.72];
     const [top, centre, bottom] = [y + size * 0.24, y + size / 2, y + size * 0.76];
-    context.strokeStyle = this.colours.panel;
+    context.strokeStyle = ink;
     context.lineWidth = Math.max(1.4, size / 9);
     context.beginPath();
     if (trust === "behind") {
@@ -211,12 +210,16 @@ export class FreshnessMap {
     } else if (event.key === "Home" || event.key === "End") {
       this.point(event.key === "Home" ? 0 : last);
     } else if (event.key === "Enter" || event.key === " ") {
-      this.open(this.cursor);
+      this.open(Math.max(0, this.cursor));
     } else {
       return;
     }
     event.preventDefault();
-    if (this.cursor >= 0) setText($("map-said"), this.say(this.products.list[this.cursor]).join(", "));
+    if (this.cursor < 0) return;
+    const [, top] = this.corner(this.cursor);
+    const window = this.canvas.parentElement;
+    window.scrollTop = Math.max(top + this.pitch[1] - window.clientHeight, Math.min(window.scrollTop, top));
+    setText($("map-said"), this.say(this.products.list[this.cursor]).join(", "));
   }
 
   open(index) {
@@ -252,3 +255,18 @@ export class FreshnessMap {
     tip.style.top = `${offsetTop + Math.max(0, y - this.canvas.parentElement.scrollTop - 10)}px`;
   }
 }
+
+/** The ink that is read best on a colour of that strength over the panel. */
+function legible(colour, strength, panel) {
+  const luminance = (rgb) => 0.2126 * linear(rgb[0]) + 0.7152 * linear(rgb[1]) + 0.0722 * linear(rgb[2]);
+  const [over, under] = [channels(colour), channels(panel)];
+  const ground = luminance(over.map((value, i) => value * strength + under[i] * (1 - strength)));
+  const contrast = (ink) => {
+    const own = luminance(channels(ink));
+    return (Math.max(ground, own) + 0.05) / (Math.min(ground, own) + 0.05);
+  };
+  return contrast(INKS[0]) >= contrast(INKS[1]) ? INKS[0] : INKS[1];
+}
+
+const channels = (hex) => [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16) / 255);
+const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);

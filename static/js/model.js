@@ -1,5 +1,7 @@
 // What the page knows of each product: the board's columns once a second, the stream's ticks for what is in sight.
 
+import { secondsSince } from "./clock.js";
+
 export const TRUSTS = ["live", "quiet", "behind", "stale", "starting", "halted", "delisted"];
 export const TRUSTED = new Set(["live", "quiet"]);
 export const OFF_THE_MARKET = new Set(["halted", "delisted"]);
@@ -25,7 +27,8 @@ export class Products {
 
   /** Take an answer of GET /board in; returns whether the products are others than before. */
   takeBoard(board, roundTripMs) {
-    const now = performance.now() - roundTripMs / 2;
+    // one body serves all who ask within half a second: what counts is when it was made
+    const now = performance.now() - (1000 * (secondsSince(board.time) ?? roundTripMs / 2000));
     const priority = new Set(board.priority);
     const known = this.byId;
     let changed = known.size !== board.products.length;
@@ -34,19 +37,19 @@ export class Products {
       let p = known.get(id);
       if (!p) {
         changed = true;
-        p = { id, price: null, tickedAt: 0, flashFrom: null };
+        p = { id, price: null, reason: "", tradedAt: null, verifiedAt: null, tickedAt: 0 };
       }
       this.byId.set(id, p);
-      p.trust = String(board.trust[i]);
-      p.reason = board.reasons[id] ?? "";
-      p.tradedAt = board.age_ms[i] === null ? null : now - board.age_ms[i];
-      p.verifiedAt = board.verified_ms[i] === null ? null : now - board.verified_ms[i];
       p.rhythm = board.rhythm_ms[i];
       p.connection = board.connection[i];
       p.gaps = board.open_gaps[i];
       p.volume = board.volume_quote[i];
       p.priority = priority.has(id);
       if (now > p.tickedAt) { // a tick of the stream may be younger than what the board was made of
+        p.trust = String(board.trust[i]);
+        p.reason = board.reasons[id] ?? "";
+        p.tradedAt = board.age_ms[i] === null ? null : now - board.age_ms[i];
+        p.verifiedAt = board.verified_ms[i] === null ? null : now - board.verified_ms[i];
         p.price = board.price[i];
         p.bid = board.bid[i];
         p.ask = board.ask[i];
@@ -72,7 +75,10 @@ export class Products {
     p.bid = String(payload.bid);
     p.ask = String(payload.ask);
     p.change = Number(payload.price_24h) ? Number(payload.price_change_percent_24h) : null;
-    if (typeof payload.trust === "string") p.trust = payload.trust;
+    if (typeof payload.trust === "string" && payload.trust !== p.trust) {
+      p.trust = payload.trust;
+      p.reason = "";
+    }
     p.tickedAt = performance.now();
     if (!("age_ms" in payload)) { // one of a snapshot has its ages, and no trade has come by it
       p.tradedAt = p.tickedAt;

@@ -29,7 +29,11 @@ function paint() {
   for (const panel of [...dirty]) {
     if (!panel.inSight) continue;
     dirty.delete(panel);
-    if (panel.paint()) dirty.add(panel); // there is more to do, though nothing new may come
+    try {
+      if (panel.paint()) dirty.add(panel); // there is more to do, though nothing new may come
+    } catch (error) {
+      reportError(error); // the other panels go on
+    }
   }
   if ([...dirty].some((panel) => panel.inSight)) schedule();
 }

@@ -9,6 +9,7 @@ import { paintSparkline, Sparklines } from "./sparklines.js";
 import { view } from "./view.js";
 
 const SPARE_ROWS = 4;
+const MAX_PINNED = 8; // more would leave no room for the rest: they are the first below
 const FLASH_MS = 350;
 const REST_MS = 1200; // between two flashes of a busy product
 const SORT_EVERY_MS = 2000; // a live column stays sorted, but not under the reader's pointer
@@ -19,13 +20,16 @@ export class PriceTable {
     this.products = products;
     this.stream = stream;
     this.table = $("prices-table");
-    this.body = this.table.tBodies[0];
+    [this.pinnedBody, this.body] = this.table.tBodies;
     this.scroll = $("prices-scroll");
     this.above = makeFiller();
     this.below = makeFiller();
     this.body.append(this.above, this.below);
-    this.rows = [];
+    this.rows = []; // those in sight, in the order of the page
+    this.first = 0; // the place in `order` of the first of them
     this.order = [];
+    this.pinned = []; // the first priority pairs: they stay in sight
+    this.pinnedRows = [];
     this.sortedAt = 0;
     this.pointerInside = false;
     this.rowHeight = 0;
@@ -39,9 +43,10 @@ export class PriceTable {
     new ResizeObserver(() => this.request()).observe(this.scroll);
     this.body.addEventListener("pointerenter", () => { this.pointerInside = true; });
     this.body.addEventListener("pointerleave", () => { this.pointerInside = false; });
-    this.body.addEventListener("click", (event) => {
-      const id = event.target.closest("tr")?.dataset.product;
-      if (id && !getSelection().toString()) view.set({ open: id });
+    this.table.addEventListener("click", (event) => {
+      const row = event.target.closest("tr");
+      const selecting = event.detail > 0 && !getSelection().isCollapsed && row?.contains(getSelection().anchorNode);
+      if (row?.dataset.product && !selecting) view.set({ open: row.dataset.product });
     });
     view.on((changed) => {
       if (!changed.some((key) => key === "q" || key === "sort")) return;
@@ -73,10 +78,12 @@ export class PriceTable {
 
   sort() {
     this.sortedAt = performance.now();
-    this.order = this.products.sorted(view.get("sort"), (p) => view.matches(p.id, p.trust, p.connection));
+    const sorted = this.products.sorted(view.get("sort"), (p) => view.matches(p.id, p.trust, p.connection));
+    this.pinned = sorted.slice(0, MAX_PINNED).filter((p) => p.priority);
+    this.order = sorted.slice(this.pinned.length);
     this.showOrder();
     const all = this.products.byId.size;
-    const shown = this.order.length;
+    const shown = sorted.length;
     setText($("prices-hint"), shown === all ? `${count(all)} products` : `${count(shown)} of ${count(all)} products`);
     setHidden($("prices-empty"), shown > 0);
     setText($("prices-empty"), all ? `No product matches “${view.get("q")}”.` : "No prices yet.");
@@ -84,10 +91,12 @@ export class PriceTable {
     this.request();
   }
 
-  /** Once a second: the order follows the values, and ages grow. */
+  /** Once a second: the order follows the values, but not under the reader's pointer or focus; ages grow. */
   tidy() {
     const due = performance.now() - this.sortedAt > SORT_EVERY_MS;
-    if (due && !this.pointerInside && this.panel.awake()) this.sort();
+    const held = this.pointerInside || this.table.contains(document.activeElement);
+    if (due && !held && this.panel.awake()) this.sort();
+    if (!this.panel.inSight() && !document.hidden) this.stream.show([]);
     this.request();
   }
 
@@ -95,26 +104,42 @@ export class PriceTable {
     const total = this.order.length;
     this.rowHeight ||= this.rows[0]?.tr.offsetHeight || 26;
     const [first, wanted] = this.range(total);
-    while (this.rows.length < wanted) this.addRow();
-    this.rows.forEach(({ tr }, i) => setHidden(tr, i >= wanted));
+    this.slide(first);
+    while (this.rows.length < wanted) this.rows.push(this.makeRow(this.body, this.below));
+    while (this.pinnedRows.length < this.pinned.length) this.pinnedRows.push(this.makeRow(this.pinnedBody, null));
     setHeight(this.above, first * this.rowHeight);
     setHeight(this.below, (total - first - wanted) * this.rowHeight);
     const now = clock();
-    let flashing = false;
-    const ids = [];
-    for (let i = 0; i < wanted; i += 1) {
-      const p = this.order[first + i];
-      ids.push(p.id);
-      flashing = this.paintRow(this.rows[i], p, first + i, now) || flashing;
-    }
+    const shown = this.order.slice(first, first + wanted);
+    const flashing = [
+      ...this.pinnedRows.map((row, i) => this.paintRow(row, this.pinned[i], i, now)),
+      ...this.rows.map((row, i) => this.paintRow(row, shown[i], this.pinned.length + first + i, now)),
+    ];
+    const ids = [...this.pinned, ...shown].map((p) => p.id);
     this.stream.show(ids);
     this.sparklines.show(ids);
     if (!this.measured && this.rows.length) { // now that there is a row, its height is known
       this.measured = true;
       this.rowHeight = 0;
+      this.pinnedBody.style.top = `${this.table.tHead.offsetHeight}px`;
       return true;
     }
-    return flashing;
+    return flashing.includes(true);
+  }
+
+  /** Rows that scrolled out on one side go on at the other; those that stay keep their product, and the focus. */
+  slide(first) {
+    const steps = first - this.first;
+    this.first = first;
+    if (Math.abs(steps) >= this.rows.length) return;
+    for (let i = 0; i < steps; i += 1) {
+      this.rows.push(this.rows.shift());
+      this.body.insertBefore(this.rows.at(-1).tr, this.below);
+    }
+    for (let i = 0; i > steps; i -= 1) {
+      this.rows.unshift(this.rows.pop());
+      this.body.insertBefore(this.rows[0].tr, this.above.nextSibling);
+    }
   }
 
   /** The first row in sight, and how many: of the table's own window, or of the page's where the table does not scroll. */
@@ -130,25 +155,31 @@ export class PriceTable {
     return [first, Math.max(0, Math.min(total - first, rows))];
   }
 
-  addRow() {
+  makeRow(body, before) {
     const tr = make("tr");
     const head = make("th", "", "p-id");
     head.scope = "row";
     const open = makeButton("", () => {}, "as-link"); // the row's click opens it; this one is for the keyboard
     const marks = make("span", "", "marks");
-    head.append(makeShape("live"), " ", open, marks);
+    const trust = make("span", "", "sr");
+    head.append(makeShape("live"), " ", open, marks, trust);
     const canvas = make("canvas", "", "spark");
     canvas.setAttribute("aria-hidden", "true");
     const spark = make("td", "", "p-spark");
     spark.append(canvas);
     tr.append(head, make("td", "", "p-price"), make("td", "", "p-change"), spark, make("td", "", "p-quote wide"),
       make("td", "", "p-quote wide"), make("td", "", "p-volume wide"), make("td", "", "p-age"));
-    this.body.insertBefore(tr, this.below);
-    this.rows.push({ tr, cells: [...tr.cells], open, marks, canvas, product: null, price: null, flashUntil: 0, restsUntil: 0 });
+    body.insertBefore(tr, before);
+    return {
+      tr, cells: [...tr.cells], open, marks, trust, canvas, product: null, price: null, flashUntil: 0, restsUntil: 0,
+    };
   }
 
+  /** Paint a product into a row (none: the row is spare); tell whether it flashes. */
   paintRow(row, p, index, now) {
     const { cells } = row;
+    setHidden(row.tr, !p);
+    if (!p) return false;
     if (row.product !== p.id) {
       row.product = p.id;
       row.price = p.price;
@@ -163,7 +194,8 @@ export class PriceTable {
     }
     setData(row.tr, "trust", p.trust);
     setShape(row.cells[0].firstElementChild, p.trust);
-    const marks = [p.priority ? "PIN" : "", TRUST_MARKS[p.trust] ?? ""].filter(Boolean).join(" ");
+    setText(row.trust, `, ${p.trust}`);
+    const marks = [p.priority ? "PRIORITY" : "", TRUST_MARKS[p.trust] ?? ""].filter(Boolean).join(" ");
     setText(row.marks, marks);
     if (row.reason !== p.reason) {
       row.reason = p.reason;

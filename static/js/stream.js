@@ -3,6 +3,8 @@
 import { exactNumbers } from "./format.js";
 
 const MAX_HZ = 10;
+const HIDDEN_HZ = 0.25; // enough to wake what a hidden page's slow timers would leave asleep
+const RETRY_MS = 5000;
 const SAMPLE_EVERY_MS = 2000;
 const CHOOSE_AFTER_MS = 150; // scrolling asks once, at its end
 
@@ -12,12 +14,13 @@ const CHOOSE_AFTER_MS = 150; // scrolling asks once, at its end
  * which products are in sight.
  */
 export function openStream({ onTick, onTrust, onChange }) {
+  const pace = () => (document.hidden ? HIDDEN_HZ : MAX_HZ);
   let shown = new Set();
   let asked = new Set();
   let timer = 0;
   let lastSentAt = null;
   const state = {
-    connected: false, everConnected: false, since: performance.now(), roundTripMs: null, show, frames: 0,
+    connected: false, everConnected: false, since: performance.now(), roundTripMs: null, refusal: null, show,
   };
   const socket = globalThis.io({
     transports: ["websocket", "polling"],
@@ -26,7 +29,7 @@ export function openStream({ onTick, onTrust, onChange }) {
     reconnectionDelay: 500,
     reconnectionDelayMax: 4000,
     timeout: 5000,
-    auth: (give) => give({ subscribe: { products: [], max_hz: MAX_HZ, batch: true } }),
+    auth: (give) => give({ subscribe: { products: [], max_hz: pace(), batch: true } }),
   });
   // The client's own decoder, told to keep the digits of prices.
   socket.io.decoder = new socket.io.decoder.constructor(exactNumbers);
@@ -49,6 +52,7 @@ export function openStream({ onTick, onTrust, onChange }) {
   function change(connected) {
     if (connected === state.connected) return;
     state.connected = connected;
+    state.refusal = null;
     state.everConnected ||= connected;
     state.since = performance.now();
     asked = new Set();
@@ -69,13 +73,19 @@ export function openStream({ onTick, onTrust, onChange }) {
     // After an orderly goodbye of the server the client would stay away for good.
     if (reason === "io server disconnect") setTimeout(() => socket.connect(), 500 + Math.random() * 1000);
   });
-  socket.on("ticker_update", take);
-  socket.on("ticker_batch", (payloads) => {
-    state.frames += 1;
-    payloads.forEach(take);
+  socket.on("connect_error", (error) => {
+    if (socket.active) return; // it tries again by itself
+    state.refusal = error.message;
+    setTimeout(() => socket.connect(), RETRY_MS);
   });
+  socket.on("ticker_update", take);
+  socket.on("ticker_batch", (payloads) => payloads.forEach(take));
   socket.on("trust_update", onTrust);
+  document.addEventListener("visibilitychange", () => {
+    if (socket.connected) socket.emit("subscribe", { max_hz: pace() });
+  });
   setInterval(() => {
+    if (lastSentAt === null) state.roundTripMs = null;
     if (!socket.connected || lastSentAt === null || document.hidden) return;
     const at = performance.now();
     // it counts in GET /latency as a round trip, and its answer tells this page's own

@@ -100,34 +100,34 @@ export class Verdict {
   /** Once a second: the link in words, and no verdict that is older than its data. */
   paintLink(stream, health, board) {
     const now = performance.now();
-    const dataAt = health.lastGood ?? 0;
-    const stale = now - dataAt > DATA_IS_OLD_AFTER_MS;
-    const boardAt = board.lastGood ?? 0;
-    const boardOld = !document.hidden && !isFrozen() && now - boardAt > DATA_IS_OLD_AFTER_MS;
+    const stale = health.silentMs() > DATA_IS_OLD_AFTER_MS;
+    const boardOld = !document.hidden && !isFrozen() && board.silentMs() > DATA_IS_OLD_AFTER_MS;
     let tone = "ok";
     let text = stream.roundTripMs === null ? "live" : `live · ${milliseconds(stream.roundTripMs)}`;
     let lost = "";
-    if (stale && now > DATA_IS_OLD_AFTER_MS) {
+    if (stale) {
       tone = "bad";
       text = "no answer, reconnecting";
-      lost = `No link to the hub: showing data of ${duration((now - Math.max(dataAt, boardAt)) / 1000)} ago. Reconnecting…`;
-    } else if (boardOld && now > DATA_IS_OLD_AFTER_MS) {
+      const dataAt = Math.max(health.lastGood ?? 0, board.lastGood ?? 0);
+      lost = `No link to the hub: showing data of ${duration((now - dataAt) / 1000)} ago. Reconnecting…`;
+    } else if (boardOld) {
       tone = "warn";
       text = "prices late";
-      lost = `The hub answers, but its prices have not come for ${duration((now - boardAt) / 1000)}.`;
+      lost = `The hub answers, but its prices have not come for ${duration((now - (board.lastGood ?? 0)) / 1000)}.`;
     } else if (!stream.connected) {
       tone = stream.everConnected || now > DATA_IS_OLD_AFTER_MS ? "warn" : "busy";
-      text = tone === "warn" ? "stream lost, prices once a second" : "connecting";
+      text = tone === "warn" ? `stream ${stream.refusal ? `refused: ${stream.refusal}` : "lost"}, prices once a second` : "connecting";
     }
     setData($("link"), "tone", tone);
     setShape($("link").querySelector("svg"), tone);
     setText(this.text, text);
+    if (Boolean(lost) === $("lost").hidden) setText($("announce"), lost ? "The link to the hub is lost." : "The link to the hub is back.");
     setText($("lost"), lost);
     setHidden($("lost"), !lost);
     setData(document.documentElement, "link", tone === "bad" ? "lost" : "up");
     if (this.health && !stale) {
       setText($("uptime"), duration(this.health.uptime_seconds + (now - this.healthAt) / 1000));
-    } else if (stale && now > DATA_IS_OLD_AFTER_MS && this.tone !== "off") {
+    } else if (stale && this.tone !== "off") {
       const last = this.word;
       this.say("off", UNKNOWN);
       $("reasons").replaceChildren(make("li", `Last known: ${last}`));

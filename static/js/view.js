@@ -48,11 +48,11 @@ export const view = {
 
 read();
 tell([]);
-addEventListener("popstate", () => {
-  read();
-  tell(Object.keys(DEFAULTS));
-});
-addEventListener("hashchange", () => {
-  read();
-  tell(Object.keys(DEFAULTS));
-});
+for (const event of ["popstate", "hashchange"]) { // going back brings both
+  addEventListener(event, () => {
+    const before = { ...state };
+    read();
+    const changed = Object.keys(DEFAULTS).filter((key) => state[key] !== before[key]);
+    if (changed.length) tell(changed);
+  });
+}
