@@ -117,7 +117,9 @@ class Board:
         if int(now) > self._second:
             self._second = int(now)
             self._take_prices(int(time.time() // MINUTE_SECONDS))
+            time.sleep(0)  # others have their turn
             self._take_beats(now)
+            time.sleep(0)
             self._hub.fanout.measure(now)
         return SAMPLE_SECONDS - time.monotonic() % SAMPLE_SECONDS
 
@@ -129,7 +131,9 @@ class Board:
                     track.end_minute(minute - self._minute - 1)
             self._minute = minute
             self._tracks = tracks = {item: track for item, track in tracks.items() if self._hub.book.knows(item)}
-        for quote in self._hub.book.quotes():
+        for number, quote in enumerate(self._hub.book.quotes(), 1):
+            if number % CHUNK == 0:
+                time.sleep(0)
             product_id = quote.ticker.product_id
             if product_id not in tracks:
                 tracks[product_id] = Track()

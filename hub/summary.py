@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from hub import __version__
 from hub.detect import health
 from hub.model import ConnectionStatus, HealthStatus
 from hub.payload import iso_time
@@ -62,7 +61,6 @@ class Summary:
             "untrusted": [
                 {"product": item, "trust": state, "reason": reason} for item, state, reason in doubtful[:NAMED_PRODUCTS]
             ],
-            "version": __version__,
             "total_connections": len(slots),
             "connected_connections": connected,
             "total_products": total,

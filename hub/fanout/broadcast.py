@@ -172,11 +172,11 @@ class Fanout:
 
         Of the products that it did not get before it is sent the current ticker.
         """
-        self.flush()  # what was published before is sent as it was asked for before
         if (joiner := self._joining.get(client_id)) is not None:
             joiner.choice = choice
             joiner.client.choose(choice)
             return True
+        self.flush()  # what was published before is sent as it was asked for before
         before = self._choosers.pop(client_id, None)
         client = before.client if before is not None else self._plain.pop(client_id, None)
         if client is None:

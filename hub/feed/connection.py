@@ -296,17 +296,17 @@ class Connection:
         if self._stop.is_set():
             return 0.0
         tally = self.tally
-        tally.errors += 1
+        how = policy.after(cause)
+        tally.errors += how.failure
         tally.reconnects += 1
         tally.last_cause = cause
-        how = policy.after(cause)
         if how.smaller_requests:
             self._subscriber.request_size = max(1, min(self._subscriber.request_size, len(self._wanted)) // 2)
         if was_open:
             self._tell_lost(cause)
         least = max(retry_after, how.min_delay_seconds)
         self._not_before = time.monotonic() + least
-        delay = max(self._backoff.failed(data_seconds), least)
+        delay = max(self._backoff.failed(data_seconds) if how.failure else 0.0, least)
         failing = self._backoff.failures >= FAILED_AFTER
         self._status = ConnectionStatus.FAILED if failing else ConnectionStatus.RECONNECTING
         return delay

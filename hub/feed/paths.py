@@ -13,6 +13,7 @@ from hub.config import Settings
 from hub.feed.aliases import AliasKeeper
 from hub.feed.dialects import AliasedDialect, by_name
 from hub.feed.intake import Callbacks
+from hub.feed.policy import ON_DEMAND
 from hub.feed.pool import ConnectionPool, Path
 from hub.feed.rest import RestClient
 from hub.model import ConnectionSnapshot, ConnectionStatus
@@ -77,7 +78,7 @@ class Paths:
         slots = [slot for pool in self._pools.values() for slot in pool.slots() if slot.id == connection_id]
         for slot in slots:
             if slot.is_open:
-                slot.replace("on_demand")
+                slot.replace(ON_DEMAND)
             else:
                 slot.hurry(time.monotonic())
         return bool(slots)

@@ -11,15 +11,21 @@ SLOW_SECONDS = 5.0
 
 
 class Policy(NamedTuple):
-    """``min_delay_seconds`` before the next attempt; whether to ask for less at a time from then on."""
+    """``min_delay_seconds`` before the next attempt; whether to ask for less at a time from then on.
+
+    ``failure``: whether it counts as an error, and makes the waits longer.
+    """
 
     min_delay_seconds: float = 0.0
     smaller_requests: bool = False
+    failure: bool = True
 
 
 FAST = Policy()
 SLOW = Policy(min_delay_seconds=SLOW_SECONDS)
+ON_DEMAND = "on_demand"  # somebody asked for another socket
 POLICIES = {
+    ON_DEMAND: Policy(failure=False),
     "closed_1008": SLOW,  # policy violation
     "closed_1009": Policy(smaller_requests=True),  # message too big
     "closed_1013": SLOW,  # try again later

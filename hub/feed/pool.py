@@ -192,7 +192,7 @@ class ConnectionPool:
             _warn.warning("resubscribe", "resubscribe product=%s connection=%s", product_id, slot.id)
             slot.refresh(product_id)
 
-    def move(self, product_id: str) -> bool:
+    def move(self, product_id: str, only_open: bool = False) -> bool:
         """Give a product that its slot does not deliver to the one with the fewest; False if there is no other.
 
         There is nothing to wait for: it breaks before it makes. A handover of it, or a rotation, is given up.
@@ -202,7 +202,9 @@ class ConnectionPool:
             if self.transfers.hinders(product_id):
                 self._note(self.transfers.give_up(now, "move"), now)
             source = self.slot_of(product_id)
-            others = [slot for slot in self._slots[: self._needed] if slot is not source]
+            others = [
+                slot for slot in self._slots[: self._needed] if slot is not source and (slot.is_open or not only_open)
+            ]
             if source is None or not others or self._stop.is_set():
                 return False
             target = min(others, key=lambda slot: (not slot.is_open, len(slot.products)))

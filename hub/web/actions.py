@@ -64,7 +64,9 @@ class Actions:
         @routes.post("/price/<product_id>/move")
         @self._guarded
         def move(product_id: str) -> Response:
-            return self._of_product("move", product_id, hub.pool.move, "goes to another connection")
+            # what may be delivered now must not go to a connection that is down
+            do = functools.partial(hub.pool.move, only_open=True)
+            return self._of_product("move", product_id, do, "goes to another connection")
 
         @routes.post("/price/<product_id>/resubscribe")
         @self._guarded

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flask import Blueprint, render_template
 
+from hub import __version__
 from hub.hub import PriceHub
 
 MODULES = sorted(path.name for path in (Path(__file__).parents[2] / "static" / "js").glob("*.js"))
@@ -16,4 +17,4 @@ def add_dashboard(routes: Blueprint, hub: PriceHub) -> None:
 
     @routes.get("/dashboard")
     def dashboard() -> str:
-        return render_template("dashboard.html", health=hub.get_health_summary(), modules=MODULES)
+        return render_template("dashboard.html", health=hub.get_health_summary(), version=__version__, modules=MODULES)

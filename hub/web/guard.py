@@ -15,7 +15,8 @@ from hub.web.origins import origin_allowed
 
 View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY_BYTES = 65_536
-PUBLIC_FILES = ("status.css", "favicon.svg")  # what GET /status is made of
+# what GET /status is made of
+PUBLIC_FILES = ("status.css", "icons/ok.svg", "icons/warn.svg", "icons/bad.svg", "icons/busy.svg")
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

@@ -31,7 +31,6 @@ export class Verdict {
     const tone = health.status === "healthy" && health.untrusted_products ? "warn" : TONES[health.status] ?? "off";
     this.say(tone, String(health.headline), health.status);
     setText($("sentence"), String(health.summary));
-    setText($("version"), String(health.version));
     setTextWithNote($("n-connections"), count(health.connected_connections), ` / ${count(health.total_connections)}`);
     setData($("n-connections"), "tone", health.connected_connections < health.total_connections ? "warn" : "");
     setText($("n-rate"), count(health.messages_per_second));

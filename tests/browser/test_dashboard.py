@@ -15,6 +15,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from hub import __version__
 from tests.browser.conftest import AXE, Page, Relay
 from tests.conftest import HubProcess, eventually, need
 
@@ -130,7 +131,7 @@ def test_it_says_what_the_hub_says(dashboard: Callable[..., Page], hub: HubProce
     assert set(page.products()) <= set(prices_sent(hub))
     assert page.text("#prices-hint") == "326 products"
     assert re.fullmatch(r"up \d+ (s|min \d+ s)", page.text(".meta"))
-    assert page.text("#version") == hub.health()["version"]
+    assert page.text("#version") == __version__
     assert eventually(lambda: re.fullmatch(r"live · [\d.]+ ms", page.text("#link-text")))
 
 
@@ -305,10 +306,9 @@ def test_the_template_escapes() -> None:
     health = {
         "status": HOSTILE, "headline": HOSTILE, "summary": HOSTILE, "untrusted_products": 0, "open_gaps": 0,
         "clients": 1, "connected_connections": 1, "total_connections": 1, "messages_per_second": 1.0,
-        "simulated": False,
-        "version": HOSTILE, "reasons": [HOSTILE], "last_updated": HOSTILE,
+        "simulated": False, "reasons": [HOSTILE], "last_updated": HOSTILE,
     }  # fmt: skip
-    html = environment.get_template("dashboard.html").render(health=health, modules=[])
+    html = environment.get_template("dashboard.html").render(health=health, version=HOSTILE, modules=[])
     assert "<img" not in html
     assert html.count("&lt;img") >= 6
     assert re.search(r'id="simulated" hidden', html)

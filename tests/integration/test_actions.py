@@ -123,6 +123,7 @@ def test_reconnect_gives_the_slot_another_socket(guarded: HubProcess) -> None:
     )  # fmt: skip
     assert after["reconnects"] == before["reconnects"] + 1
     assert after["last_cause"] == "on_demand"
+    assert after["error_count"] == before["error_count"]  # it was asked for: no failure, and no longer waits
 
 
 def test_rotate_gives_the_slot_another_socket_without_a_loss(guarded: HubProcess) -> None:

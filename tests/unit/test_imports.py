@@ -138,7 +138,7 @@ ALLOWED = {
     "hub.slots": {"hub.feed.connection", "hub.feed.pool", "hub.hub", "hub.model", "hub.payload"},
     "hub.audience": {"hub.hub"},
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
-    "hub.summary": {"hub", "hub.detect", "hub.detect.health", "hub.hub", "hub.model", "hub.payload"},
+    "hub.summary": {"hub.detect", "hub.detect.health", "hub.hub", "hub.model", "hub.payload"},
     "hub.worker": set(),
     "hub.logs": set(),
     "hub.config": {"hub.parse"},

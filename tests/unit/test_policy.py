@@ -25,6 +25,7 @@ SLOW = Policy(SLOW_SECONDS, False)
         ("closed_4000", SLOW),
         ("closed_4999", SLOW),
         ("closed_other", FAST),
+        ("on_demand", Policy(0.0, False, failure=False)),
         ("http_401", SLOW),
         ("http_403", SLOW),
         ("http_429", SLOW),

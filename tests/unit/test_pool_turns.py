@@ -115,3 +115,11 @@ def test_a_crowded_slot_is_relieved_though_it_or_another_comes_and_goes(
     assert begun[-1][0] - first <= 120  # a slot that comes and goes takes some too, once it is known
     moved = ",".join(names for _, names, _, _ in begun).split(",")
     assert len(moved) == len(set(moved)) <= 8  # and no more after that, in a quarter of an hour
+
+
+def test_what_is_moved_by_hand_goes_to_no_closed_connection() -> None:
+    pool = pool_of([Slot(0, True, 2), Slot(1, False)])
+    assert not pool.move("P0A-USD", only_open=True)
+    assert pool.slots()[0].products == ("P0A-USD", "P0B-USD")
+    assert pool.move("P0A-USD")  # what its own connection does not deliver has nothing to lose
+    assert pool.slots()[1].products == ("P1A-USD", "P0A-USD")
