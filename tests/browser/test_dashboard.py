@@ -437,7 +437,7 @@ def test_a_stuck_product_turns_and_explains_itself(page: Page, hub_factory: Call
     assert hub.simulator is not None
     eventually(lambda: page.text("#verdict-word") == "All 30 prices can be trusted", 20)
     hub.simulator.control("fault", {"kind": "stuck", "product": "BTC-USD", "seconds": 20})
-    row = "return document.querySelector('#prices-table tr[data-product=BTC-USD]').dataset.trust"
+    row = "return document.querySelector('#prices-table tr[data-product=BTC-USD]')?.dataset.trust"
     eventually(lambda: page.js(row) in ("behind", "stale"), 5)
     said = """
     const named = document.querySelector("#reasons button");

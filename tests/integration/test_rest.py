@@ -242,7 +242,7 @@ def test_dashboard_is_html_under_a_strict_policy(hub: HubProcess, prefix: str) -
     assert page.status_code == 200
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     policy = page.headers["Content-Security-Policy"]
-    assert "default-src 'self'" in policy
+    assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert page.headers["X-Content-Type-Options"] == "nosniff"
