@@ -274,12 +274,16 @@ def test_curl_copies_commands_that_work(charts: Callable[..., Page]) -> None:
     need("curl", "the test of the copied commands")
     page = charts(NOTE_COPIES)
     page.driver.find_element(By.CSS_SELECTOR, "#range [data-range='1h']").click()
-    buttons = "[...document.querySelectorAll('.panel .tools .curl')]"
+    page.js("location.hash += '&open=BTC-USD'")
+    buttons = "[...document.querySelectorAll('.curl')]"
     names = page.js(f"return {buttons}.map((one) => one.getAttribute('aria-label'))")
-    assert len(names) == page.js("return document.querySelectorAll('.panel').length") == len(set(names))
+    panels = page.js("return document.querySelectorAll('.panel').length")
+    assert len(names) == panels + 2 == len(set(names))  # the verdict and the drawer have one, too
     page.js(f"{buttons}.forEach((button) => button.click())")
     eventually(lambda: len(page.js("return window.copied")) == len(names))
-    commands = page.js("return window.copied")
+    commands = [line for text in page.js("return window.copied") for line in text.splitlines()]
+    routes = {re.search("http://[^/]+([^?']+)", command)[1] for command in commands}  # type: ignore[index]
+    assert {"/health", "/gaps", "/journal", "/latency", "/sparklines", "/price/BTC-USD/explain"} <= routes
     bodies = [
         json.loads(subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=20).stdout)
         for command in commands
