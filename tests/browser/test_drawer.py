@@ -231,6 +231,7 @@ def test_an_action_takes_a_token_and_two_clicks(page: Page, hub_factory: Callabl
     assert page.js("return document.querySelectorAll('[data-armed=yes]').length") <= 1  # one at a time
     eventually(lambda: page.js("return document.querySelectorAll('[data-armed=yes]').length") == 0)
     assert reconnect.text == "Reconnect"
+    assert page.js("return document.querySelector('#announce').textContent") == ""  # what is said again is heard again
 
     def confirm() -> None:
         page.js("const [it] = arguments; it.focus(); it.click(); setTimeout(() => it.click(), 500)", reconnect)
