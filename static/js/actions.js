@@ -4,7 +4,7 @@ import { post, Source } from "./api.js";
 import { $, build, make, makeButton, setData, setText, toast } from "./dom.js";
 
 const EVERY_MS = 15_000;
-const ARMED_MS = 4000;
+const ARMED_MS = 8000;
 const TOO_FAST_MS = 300; // the second half of a double click decides nothing
 const TOKEN = "price-hub-admin-token";
 const OFF = "Actions are off: the hub has no ADMIN_TOKEN";
@@ -51,6 +51,7 @@ export function makeAction({ label, what, path, body, title = "" }) {
   };
   const rest = () => {
     clearTimeout(timer);
+    if (armedAt) setText($("announce"), ""); // or the same words would not be spoken a second time
     armedAt = 0;
     if (armed === rest) armed = null;
     paint();

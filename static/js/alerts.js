@@ -48,9 +48,11 @@ function measure(signal) {
     return [size, `${String(said.spike_type ?? "spike").replaceAll("_", " ")}, ${prices.join(" → ")}`];
   }
   const ratio = Number(said.ratio ?? said.current_vol / said.avg_vol);
+  const size = Number.isFinite(ratio) ? `${ratio.toFixed(ratio < 9.95 ? 1 : 0)}×` : "";
+  if (!Number.isFinite(Number(said.current_vol)) && !Number.isFinite(Number(said.avg_vol))) return [size, String(signal.text ?? "")];
   const price = said.ticker?.price === undefined ? "" : `at ${exact(String(said.ticker.price))}, `;
   const usual = `volume ${compact(Number(said.current_vol))}, usually ${compact(Number(said.avg_vol))}`;
-  return [Number.isFinite(ratio) ? `${ratio.toFixed(ratio < 9.95 ? 1 : 0)}×` : "–", price + usual];
+  return [size, price + usual];
 }
 
 function makeRow(signal) {

@@ -115,19 +115,26 @@ function worstOf(entries) {
     WORST_FIRST.indexOf(entry.tone) < WORST_FIRST.indexOf(worst.tone) ? entry : worst));
 }
 
+/** Whether the filter lets a journal entry through. */
+export const passes = (entry) => (
+  view.matches(entry.product, entry.connection_id, kindWord(entry.kind), entry.text, ...(entry.data?.products ?? [])));
+
+/** The history's entries that are marked: `end` is where its newest step begins, what happened in that step counts. */
+export const marked = (history) => history.annotations.filter((entry) => entry.at <= history.end + history.step && passes(entry));
+
 /** Entries in places of PITCH pixels, [{key, at, entries}]: by time and not by what is left of it, so that none hops. */
 function fold(history, width) {
   const seconds = (PITCH * history.seconds) / Math.max(1, width);
   const found = [];
-  for (const entry of history.annotations) {
-    if (entry.at > history.end) continue;
+  for (const entry of marked(history)) {
     const place = Math.floor(entry.at / seconds);
     const last = found.at(-1);
     const near = last && (last.place === place || entry.at - last.at < seconds * 0.9);
-    if (near) last.entries.push(entry);
-    else found.push({ key: `${entry.id}`, place, at: entry.at, entries: [entry] });
-    const { entries } = found.at(-1);
-    found.at(-1).at = entries.reduce((sum, one) => sum + one.at, 0) / entries.length;
+    if (!near) found.push({ key: `${entry.id}`, place, sum: 0, entries: [] });
+    const item = found.at(-1);
+    item.entries.push(entry);
+    item.sum += entry.at;
+    item.at = item.sum / item.entries.length;
   }
   return found;
 }

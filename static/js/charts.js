@@ -34,19 +34,23 @@ class Charts {
     this.describe();
     this.panel = panel($("charts"), () => this.paint());
     this.begin();
-    const awake = { wanted: () => this.panel.awake() };
-    this.source = new Source(() => this.history.path(), EVERY_MS[this.history.range], (body) => this.take(body), {
-      ...awake, onFailure: (error) => this.fail(error),
+    this.source = new Source(() => this.ask(), EVERY_MS[this.history.range], (body) => this.take(body), {
+      // a range that is chosen while the page is paused is loaded once
+      wanted: () => this.panel.awake() || (this.panel.inSight() && !this.history.times.length),
+      onFailure: (error) => this.fail(error),
     });
     new Source("/latency", LATENCY_EVERY_MS, (body) => {
       this.waterfall.take(body);
       this.panel.request();
-    }, awake);
+    }, { wanted: () => this.panel.awake() });
     $("range").addEventListener("click", (event) => {
       const { range } = event.target.closest("button")?.dataset ?? {};
       if (range) view.set({ range });
     });
-    view.on((changed) => { if (changed.includes("range")) this.change(); });
+    view.on((changed) => {
+      if (changed.includes("range")) this.change();
+      if (changed.includes("q")) this.panel.request(); // the markers follow the filter
+    });
   }
 
   /** The plots as one thing with a name and a text; the arrow keys move its crosshair. */
@@ -79,8 +83,14 @@ class Charts {
     this.source.poke();
   }
 
+  /** Whose points are asked for: an answer may come when another history has begun. */
+  ask() {
+    this.asked = this.history;
+    return this.history.path();
+  }
+
   take(body) {
-    if (body.range !== this.history.range) return; // the answer to a range that was left meanwhile
+    if (this.asked !== this.history) return;
     this.failed = "";
     this.history.take(body);
     this.panel.request();

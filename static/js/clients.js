@@ -53,7 +53,8 @@ function paintRow(tr, client) {
   setText(transport, String(client.transport));
   setText(products, client.products === null ? "all" : count(client.products));
   setText(rate, `${bytes(client.bytes_per_second)}/s`);
-  const how = `${client.max_hz ? `at most ${client.max_hz} a second for each product` : "every tick"}${client.batch ? ", in batches" : ""}`;
+  const often = client.max_hz === 1 ? "once" : `${client.max_hz} times`;
+  const how = `${client.max_hz ? `written to at most ${often} a second, each time with the latest of each product` : "every tick"}${client.batch ? ", in batches" : ""}`;
   if (rate.title !== how) rate.title = how;
   setText(waiting, client.pending_bytes ? bytes(client.pending_bytes) : "–");
   setData(behind, "tone", tone);

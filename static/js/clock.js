@@ -22,8 +22,11 @@ export function learn(serverTime, asked, received) {
   offsetMs = server - (asked + received) / 2;
 }
 
+/** The hub's Date.now(); it stands while the page's time does. */
+export const hubNow = () => (frozenAt ? frozenAt[1] : Date.now()) + offsetMs;
+
 /** Seconds since a time of the hub's clock, never negative; null if there is none. */
 export function secondsSince(time) {
   const at = Date.parse(time ?? "");
-  return Number.isFinite(at) ? Math.max(0, ((frozenAt ? frozenAt[1] : Date.now()) + offsetMs - at) / 1000) : null;
+  return Number.isFinite(at) ? Math.max(0, (hubNow() - at) / 1000) : null;
 }

@@ -48,8 +48,12 @@ class Connections {
       this.panel.request();
     }, { root: scroll, rootMargin: "60px" });
     this.body.addEventListener("click", (event) => {
-      const id = event.target.closest("tr")?.dataset.connection;
-      if (id && !getSelection().toString()) view.set({ open: id });
+      const row = event.target.closest("tr");
+      if (!row) return;
+      const selection = getSelection();
+      // a drag over the row selects; a key (detail 0) opens whatever is selected
+      const selecting = event.detail > 0 && !selection.isCollapsed && selection.containsNode(row, true);
+      if (!selecting) view.set({ open: row.dataset.connection });
     });
     view.on((changed) => {
       if (changed.includes("q") || changed.includes("open")) this.panel.request();

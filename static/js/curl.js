@@ -3,22 +3,29 @@
 import { copy, makeButton } from "./dom.js";
 import { view } from "./view.js";
 
-const QUERIES = { charts: () => ({ range: view.get("range") }) };
+const QUERIES = { "/history": () => ({ range: view.get("range") }) };
 
-/** The command that gets what a panel shows, safe to paste into a shell. */
-export function curlCommand(panel) {
-  const url = new URL(panel.dataset.path, location.origin);
-  for (const [key, value] of Object.entries(QUERIES[panel.id]?.() ?? {})) url.searchParams.set(key, value);
-  return `curl -s '${url.href.replaceAll("'", "%27")}'`;
+/** The commands that get what is at these paths (separated by spaces), a line each, safe to paste into a shell. */
+export function curlCommands(paths) {
+  return paths.split(" ").map((path) => {
+    const url = new URL(path, location.origin);
+    for (const [key, value] of Object.entries(QUERIES[path]?.() ?? {})) url.searchParams.set(key, value);
+    return `curl -s '${url.href.replaceAll("'", "%27")}'`;
+  }).join("\n");
 }
 
-/** Give each panel that names its route a button for it. */
+/** A button that copies the commands for what `paths()` says at the click; `of` names it for those who can't see where it is. */
+export function makeCurlButton(paths, of) {
+  const button = makeButton("curl", () => copy(curlCommands(paths()), "the command"), "curl");
+  button.title = "Copy what is shown here as curl commands; with API_TOKENS set, add -H \"Authorization: Bearer $TOKEN\"";
+  button.setAttribute("aria-label", `curl: copy the command for ${of}`);
+  return button;
+}
+
+/** Give each part of the page that names its routes a button for them. */
 export function addCurlButtons() {
-  for (const panel of document.querySelectorAll(".panel[data-path]")) {
-    const title = panel.querySelector("h2").textContent;
-    const button = makeButton("curl", () => copy(curlCommand(panel), "the command"), "curl");
-    button.title = `Copy a curl command for ${panel.dataset.path}`;
-    button.setAttribute("aria-label", `curl: copy the command for ${title}`);
-    panel.querySelector(".tools").append(button);
+  for (const part of document.querySelectorAll("[data-path]")) {
+    const of = part.id === "verdict" ? "the verdict" : part.querySelector("h2").textContent;
+    part.querySelector(".tools, .says").append(makeCurlButton(() => part.dataset.path, of));
   }
 }

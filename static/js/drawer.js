@@ -4,10 +4,10 @@
 import { disarm } from "./actions.js";
 import { Source } from "./api.js";
 import { isFrozen } from "./clock.js";
+import { makeCurlButton } from "./curl.js";
 import { $, build, make, makeButton, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
 import { ProductView } from "./explain.js";
 import { age } from "./format.js";
-import { setNote } from "./parts.js";
 import { SlotView } from "./slot.js";
 import { view } from "./view.js";
 
@@ -31,13 +31,15 @@ class Drawer {
     this.title.id = "drawer-title";
     this.word = make("span", "", "word");
     this.raw = make("a", "JSON", "raw");
-    this.note = make("p", "", "note");
-    this.note.setAttribute("role", "status");
+    this.said = make("span");
+    this.said.setAttribute("role", "status");
+    this.counter = make("span"); // beside what is spoken: it changes every second
+    this.note = build("p", "note", this.said, this.counter);
     this.content = make("div", "", "content");
     const close = makeButton("Close", () => this.close(), "button");
     close.title = "Close (key: Esc)";
     close.setAttribute("aria-keyshortcuts", "Escape");
-    this.head = build("header", "", this.shape, this.title, this.word, this.raw, close);
+    this.head = build("header", "", this.shape, this.title, this.word, this.raw, makeCurlButton(() => this.path(), "the drawer"), close);
     this.element.append(this.head, this.note, this.content);
     this.source = new Source(() => this.ask(), EVERY_MS, (body) => this.take(body), {
       wanted: () => this.id !== "" && (this.loadedAt === null || !isFrozen()),
@@ -95,7 +97,7 @@ class Drawer {
     setShape(this.shape, "off");
     setText(this.title, this.id);
     setText(this.word, "");
-    setNote(this.note, "Asking the hub…");
+    this.tell("Asking the hub…");
     setHidden(this.element, false);
     this.raw.href = this.path();
     this.element.focus({ preventScroll: true });
@@ -121,7 +123,14 @@ class Drawer {
     setData(this.head, "tone", tone);
     setData(this.head, "trust", trust);
     setHidden(this.content, false);
-    setNote(this.note, "");
+    this.tell("");
+  }
+
+  tell(text, tone = "", counter = "") {
+    setText(this.said, text);
+    setText(this.counter, counter);
+    setHidden(this.note, !text);
+    setData(this.note, "tone", tone);
   }
 
   fail(error) {
@@ -130,7 +139,7 @@ class Drawer {
     const what = this.isProduct() ? "product" : "connection";
     let text = answered ? `The hub says: ${error.message}` : "The hub does not answer; asking again.";
     if (answered && /not found|no such|unknown/i.test(error.message)) text = `The hub has no ${what} “${this.id}”.`;
-    if (this.loadedAt !== null) text += ` What follows is of ${age((performance.now() - this.loadedAt) / 1000)} ago.`;
-    setNote(this.note, text, "warn");
+    const counter = this.loadedAt === null ? "" : ` What follows is of ${age((performance.now() - this.loadedAt) / 1000)} ago.`;
+    this.tell(text, "warn", counter);
   }
 }

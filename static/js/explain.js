@@ -17,6 +17,7 @@ const VERDICTS = {
   halted: "The exchange has halted it: nobody can trade at this price.",
   delisted: "The exchange does not trade it any more.",
 };
+const BY_REST = "No socket delivers; REST says that this is the last price.";
 
 export class ProductView {
   constructor(id, products) {
@@ -49,7 +50,8 @@ export class ProductView {
 
   paint(body) {
     const trust = String(body.trust);
-    setText(this.verdict, VERDICTS[trust] ?? "");
+    const byRest = body.price?.source === "rest" && (trust === "live" || trust === "quiet");
+    setText(this.verdict, byRest ? BY_REST : VERDICTS[trust] ?? "");
     this.paintWhy(body);
     this.paintPrice(body.price);
     this.paintProof(body);

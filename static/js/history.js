@@ -2,6 +2,7 @@
 
 export const RANGES = { "5m": 300, "1h": 3600, "24h": 86_400 }; // seconds
 const OVERLAP_STEPS = 2; // asked for again: the newest points may have been under way
+const MAX_ANNOTATIONS = 500; // as in one answer: a day of alerts must not pile up
 
 export class History {
   constructor(range) {
@@ -19,7 +20,7 @@ export class History {
     return `/history?range=${this.range}${since}`;
   }
 
-  /** The newest point's time; the plots end here. */
+  /** The newest point's time, which is where its step begins; the plots end here. */
   get end() {
     return this.times.at(-1) ?? Date.now() / 1000;
   }
@@ -73,6 +74,7 @@ export class History {
     for (const entry of entries) {
       if (!known.has(entry.id)) this.annotations.push({ ...entry, at: Date.parse(entry.time) / 1000 });
     }
-    this.annotations = this.annotations.filter((entry) => entry.at >= this.begin).sort((a, b) => a.at - b.at);
+    const recent = this.annotations.filter((entry) => entry.at >= this.begin).sort((a, b) => a.at - b.at);
+    this.annotations = recent.slice(-MAX_ANNOTATIONS);
   }
 }

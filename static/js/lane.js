@@ -1,5 +1,6 @@
 // The last hour as a strip, a bar a minute: how bad its worst moment was, by height and colour.
 
+import { hubNow } from "./clock.js";
 import { build, make, setData } from "./dom.js";
 import { localTime } from "./entries.js";
 
@@ -18,17 +19,15 @@ export class Lane {
     before.before(this.element);
   }
 
-  /** `cut`: older journal entries than these were not asked for. */
-  paint(events, gaps, cut) {
-    const end = (Math.floor(Date.now() / MINUTE_MS) + 1) * MINUTE_MS;
+  /** `since`: the time of the oldest journal entry that there is; nobody knows what was before it. */
+  paint(events, gaps, since) {
+    const end = (Math.floor(hubNow() / MINUTE_MS) + 1) * MINUTE_MS;
     const begin = end - MINUTES * MINUTE_MS;
     const levels = new Array(MINUTES).fill(1);
     const texts = Array.from({ length: MINUTES }, () => new Map());
-    const oldest = Date.parse(events.at(-1)?.time ?? "");
-    if (Number.isNaN(oldest) || cut) {
-      const known = Number.isNaN(oldest) ? end : oldest;
-      for (let i = 0; begin + (i + 1) * MINUTE_MS < known && i < MINUTES; i += 1) levels[i] = 0;
-    }
+    const oldest = Date.parse(since ?? "");
+    const known = Number.isNaN(oldest) ? end : oldest;
+    for (let i = 0; begin + (i + 1) * MINUTE_MS <= known && i < MINUTES; i += 1) levels[i] = 0;
     const note = (i, level, word) => {
       if (i < 0 || i >= MINUTES) return;
       levels[i] = Math.max(levels[i], level);
@@ -54,7 +53,9 @@ export class Lane {
       const title = `${localTime(begin + i * MINUTE_MS).replace(/:00$/, "")}: ${words || calm}`;
       if (this.bars[i].title !== title) this.bars[i].title = title;
     });
-    const said = `The last hour, minute by minute: ${troubled ? `trouble in ${troubled} of 60 minutes` : "calm"}`;
+    const unknown = levels.filter((level) => level === 0).length;
+    const said = `The last hour, minute by minute: ${troubled ? `trouble in ${troubled} of 60 minutes` : "no trouble"}`
+      + (unknown ? `, ${unknown} not known` : "");
     if (said !== this.said) this.element.setAttribute("aria-label", said);
     this.said = said;
   }

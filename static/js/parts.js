@@ -47,7 +47,7 @@ export class Frames {
     this.pre.tabIndex = 0;
     this.pre.setAttribute("role", "region");
     this.pre.setAttribute("aria-label", "Last raw frames, newest first");
-    this.element = section("Last raw frames", this.pre);
+    this.element = section("Last raw frames (UTC)", this.pre);
     this.element.firstChild.append(" ", this.note,
       makeButton("Copy", () => copy(this.pre.textContent, "the last frames"), "button small"));
   }

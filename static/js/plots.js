@@ -1,5 +1,6 @@
 // The plots over time, one above the other, with one crosshair: the only module that calls uPlot.
 
+import { marked } from "./annotations.js";
 import { build, make, setText } from "./dom.js";
 import { localTime } from "./entries.js";
 import { count, milliseconds } from "./format.js";
@@ -148,9 +149,9 @@ export class Plots {
     ctx.lineWidth = 1;
     ctx.globalAlpha = 0.45;
     let drawn = -LINE_PITCH;
-    for (const { at, tone } of this.history.annotations) {
-      const x = Math.round(u.valToPos(at, "x", true)) + 0.5;
-      if (at > this.history.end || x - drawn < LINE_PITCH) continue;
+    for (const { at, tone } of marked(this.history)) {
+      const x = Math.round(u.valToPos(Math.min(at, this.history.end), "x", true)) + 0.5;
+      if (x - drawn < LINE_PITCH) continue;
       drawn = x;
       ctx.strokeStyle = colours[tone] ?? colour("--muted");
       ctx.beginPath();

@@ -84,7 +84,7 @@ export class SlotView {
       setShape(chip.firstChild, of);
       setText(chip.lastChild, aside ? " set aside" : of === "live" || of === "quiet" ? "" : ` ${of}`);
       const last = Number.isFinite(ms) ? `last trade ${age(ms / 1000)} ago` : "no trade yet";
-      const title = `${product}: ${of}, ${last}, ${rate} ticks/s${aside ? `, set aside: ${aside}` : ""}`;
+      const title = `${product}: ${of}, ${last}${Number.isFinite(rate) ? `, ${rate} ticks/s` : ""}${aside ? `, set aside: ${aside}` : ""}`;
       if (chip.title !== title) chip.title = title;
     });
   }

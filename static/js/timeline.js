@@ -1,5 +1,6 @@
 // Gaps and incidents: what was missed, how it healed, and what happened; the newest first, what is open before all.
 
+import { passes } from "./annotations.js";
 import { Source } from "./api.js";
 import { secondsSince } from "./clock.js";
 import { $, build, make, setData, setHidden, setText } from "./dom.js";
@@ -59,27 +60,25 @@ class Timeline {
   }
 
   /** What is shown: [key, time, entry or gap], open gaps first, then by time. */
-  items() {
-    const gaps = this.gaps.filter((gap) => (
-      view.matches(gap.product, gap.connection_id, "gap", gap.cause, gap.healed, gap.open ? "open" : "")));
+  items(events, gaps) {
     const seen = foldGaps(gaps).map((gap) => ({ key: gap.key, at: gap.opened_at, open: gap.open, gap }));
-    for (const entry of this.events) {
-      const words = [entry.product, entry.connection_id, kindWord(entry.kind), entry.text, ...(entry.data?.products ?? [])];
-      if (view.matches(...words)) seen.push({ key: `e${entry.id}`, at: entry.time, open: false, entry });
-    }
+    for (const entry of events) seen.push({ key: `e${entry.id}`, at: entry.time, open: false, entry });
     seen.sort((a, b) => Number(b.open) - Number(a.open) || (a.at < b.at ? 1 : -1));
     return seen.slice(0, MAX_ROWS);
   }
 
   paint() {
-    const items = this.items();
+    const gaps = this.gaps.filter((gap) => (
+      view.matches(gap.product, gap.connection_id, "gap", gap.cause, gap.healed, gap.open ? "open" : "")));
+    const events = this.events.filter(passes);
+    const items = this.items(events, gaps);
     syncRows(this.list, this.rows, items, (item) => item.key, (item) => this.makeRow(item), updateRow);
     const calm = this.nothingMissed();
     setText($("timeline-hint"), this.openGaps ? `${count(this.openGaps)} open` : calm);
     setData($("timeline-hint"), "tone", this.openGaps ? "warn" : "");
     setHidden(this.empty, items.length > 0);
     setText(this.empty, view.filtering() ? "Nothing that the filter lets through." : `${calm}.`);
-    this.lane.paint(this.events, this.gaps, this.events.length >= MAX_KEPT);
+    this.lane.paint(events, gaps, this.events.at(-1)?.time);
   }
 
   nothingMissed() {

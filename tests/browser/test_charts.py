@@ -91,6 +91,12 @@ def test_the_range_is_in_the_url(charts: Callable[..., Page], hub: HubProcess) -
     assert page.js(pressed) == ["1h"]
     assert page.js("return location.hash") == "#range=1h"
     eventually(lambda: "range=1h" in asked(page))
+    page.driver.find_element(By.ID, "pause").click()  # what is chosen now is shown all the same, and asked for once
+    page.js("performance.clearResourceTimings()")
+    page.driver.find_element(By.CSS_SELECTOR, "#range [data-range='5m']").click()
+    eventually(lambda: asked(page) == ["range=5m"])
+    time.sleep(2.5)
+    assert asked(page) == ["range=5m"]
     page.open(hub.url, fragment="range=24h")
     page.wait_until_live()
     look_at(page, "#charts")
@@ -230,12 +236,19 @@ def test_the_filter_applies_to_the_timeline(dashboard: Callable[..., Page]) -> N
     page = dashboard()
     look_at(page, "#timeline")
     eventually(lambda: len(rows(page, "#timeline-list li")) > 20)
+    noted = "return document.querySelectorAll('.lane :is([data-tone=info], [data-tone=warn], [data-tone=bad])').length"
+    assert page.js(noted) > 0
     page.driver.find_element(By.ID, "search").send_keys("conn_007")
     eventually(lambda: all("conn_007" in text for text in rows(page, "#timeline-list li")))
     assert rows(page, "#timeline-list li")
     page.driver.find_element(By.ID, "search").send_keys("nothing-like-it")
     eventually(lambda: rows(page, "#timeline-list li") == [])
     assert page.text("#timeline .empty") == "Nothing that the filter lets through."
+    eventually(lambda: page.js(noted) == 0)
+    look_at(page, "#charts")
+    eventually(lambda: plots(page) == 3 and rows(page, ".annotation") == [])
+    page.js("location.hash = ''")
+    eventually(lambda: rows(page, ".annotation"))
 
 
 def test_alerts_are_listed_and_stay_text(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
@@ -274,12 +287,16 @@ def test_curl_copies_commands_that_work(charts: Callable[..., Page]) -> None:
     need("curl", "the test of the copied commands")
     page = charts(NOTE_COPIES)
     page.driver.find_element(By.CSS_SELECTOR, "#range [data-range='1h']").click()
-    buttons = "[...document.querySelectorAll('.panel .tools .curl')]"
+    page.js("location.hash += '&open=BTC-USD'")
+    buttons = "[...document.querySelectorAll('.curl')]"
     names = page.js(f"return {buttons}.map((one) => one.getAttribute('aria-label'))")
-    assert len(names) == page.js("return document.querySelectorAll('.panel').length") == len(set(names))
+    panels = page.js("return document.querySelectorAll('.panel').length")
+    assert len(names) == panels + 2 == len(set(names))  # the verdict and the drawer have one, too
     page.js(f"{buttons}.forEach((button) => button.click())")
     eventually(lambda: len(page.js("return window.copied")) == len(names))
-    commands = page.js("return window.copied")
+    commands = [line for text in page.js("return window.copied") for line in text.splitlines()]
+    routes = {re.search("http://[^/]+([^?']+)", command)[1] for command in commands}  # type: ignore[index]
+    assert {"/health", "/gaps", "/journal", "/latency", "/sparklines", "/price/BTC-USD/explain"} <= routes
     bodies = [
         json.loads(subprocess.run(["sh", "-c", command], capture_output=True, check=True, timeout=20).stdout)
         for command in commands

@@ -166,6 +166,8 @@ def test_the_keyboard_s_way_in_and_out(dashboard: Callable[..., Page]) -> None:
     press(Keys.TAB)
     assert page.js(ACTIVE) == "JSON"
     press(Keys.TAB)
+    assert page.js(ACTIVE) == "curl"
+    press(Keys.TAB)
     assert page.js(ACTIVE) == "Close"
     press(Keys.ESCAPE)
     assert not page.shown("#drawer")
@@ -222,13 +224,14 @@ def test_an_action_takes_a_token_and_two_clicks(page: Page, hub_factory: Callabl
     sockets = lambda: hub.get("/connections/conn_001").json()["age_seconds"]  # noqa: E731
     reconnect = button(page, "Reconnect")
     eventually(lambda: reconnect.get_attribute("aria-disabled") == "false")
-    # clicks in the page itself: a slow machine must not let the four seconds pass between two of them
+    # clicks in the page itself: a slow machine must not let the eight seconds pass between two of them
     twice = "arguments[0].click(); arguments[0].click(); return arguments[0].textContent"
     assert page.js(twice, reconnect) == "Click again: reconnect conn_001"  # half a double click decides nothing
     assert page.js(twice.replace("arguments[0]", "arguments[1]", 1), reconnect, button(page, "Rotate")) != "Reconnect"
     assert page.js("return document.querySelectorAll('[data-armed=yes]').length") <= 1  # one at a time
     eventually(lambda: page.js("return document.querySelectorAll('[data-armed=yes]').length") == 0)
     assert reconnect.text == "Reconnect"
+    assert page.js("return document.querySelector('#announce').textContent") == ""  # what is said again is heard again
 
     def confirm() -> None:
         page.js("const [it] = arguments; it.focus(); it.click(); setTimeout(() => it.click(), 500)", reconnect)
