@@ -106,7 +106,7 @@ class Side:
             crowd = Process(module("benchmarks.clients", port, clients, "bytes"), LOAD_CORE)
             self.clients = stack.enter_context(crowd)
             self.clients.answer()
-            until(lambda: get(f"{self._url}/clients")["clients"] == clients, "all clients at the server")
+            until(lambda: get(f"{self._url}/crowd")["clients"] == clients, "all clients at the server")
             time.sleep(0.5)  # the hub lets them in 32 at a time
             self._stack = stack.pop_all()
 

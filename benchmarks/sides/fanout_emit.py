@@ -24,7 +24,7 @@ socketio = SocketIO(app, async_mode="eventlet", cors_allowed_origins="*")
 ticks = cycle([json.loads(text) for text, _ in json.loads(Path(sys.argv[1]).read_text())])
 
 
-@app.get("/clients")
+@app.get("/crowd")
 def clients() -> dict[str, int]:
     """Return how many there are."""
     return {"clients": len(socketio.server.eio.sockets)}

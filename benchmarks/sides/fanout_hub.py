@@ -50,7 +50,7 @@ def main() -> None:
         return {"sent": sent, "conflated": sum(client.outbox.conflated_total for client in clients)}
 
     app.add_url_rule("/go", view_func=go)
-    app.add_url_rule("/clients", view_func=lambda: {"clients": hub.fanout.client_count})
+    app.add_url_rule("/crowd", view_func=lambda: {"clients": hub.fanout.client_count})
     hub.fanout.worker.start()
     green.raise_descriptor_limit()
     sock = green.listen("127.0.0.1", 0)

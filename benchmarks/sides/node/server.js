@@ -12,7 +12,7 @@ let next = 0;
 const server = http.createServer((request, response) => {
   const url = new URL(request.url, "http://localhost");
   const answer = (body) => response.end(JSON.stringify(body));
-  if (url.pathname === "/clients") answer({ clients: io.engine.clientsCount });
+  if (url.pathname === "/crowd") answer({ clients: io.engine.clientsCount });
   if (url.pathname === "/go") go(Number(url.searchParams.get("seconds")), Number(url.searchParams.get("burst")), answer);
 });
 const io = new Server(server, { transports: ["websocket"], cors: { origin: "*" } });
