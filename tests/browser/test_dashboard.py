@@ -12,6 +12,7 @@ import pytest
 import requests
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -167,6 +168,26 @@ def test_only_the_rows_in_sight_exist(dashboard: Callable[..., Page]) -> None:
     assert rows < 70
     page.js("document.querySelector('#prices-scroll').scrollTop = 0")
     eventually(lambda: set(page.products()) & set(first))
+
+
+def test_the_table_stays_where_the_wheel_left_it(dashboard: Callable[..., Page]) -> None:
+    page = dashboard()
+    origin = ScrollOrigin.from_element(page.driver.find_element(By.ID, "prices-scroll"))
+    ActionChains(page.driver).scroll_from_origin(origin, 0, 900).perform()
+    place = "return document.querySelector('#prices-scroll').scrollTop"
+    eventually(lambda: page.js(place))
+    time.sleep(0.5)
+    left = page.js(place)
+    time.sleep(1.5)
+    assert page.js(place) == left
+    assert 0 < left <= 900
+    focused = "return document.activeElement.textContent"
+    buttons = "document.querySelectorAll('#prices-table tbody:last-of-type button')"
+    page.js(f"[...{buttons}].at(-3).focus({{ preventScroll: true }})")
+    product = page.js(focused)
+    ActionChains(page.driver).scroll_from_origin(origin, 0, 60).perform()
+    time.sleep(2.5)  # and the table is sorted anew every two seconds
+    assert page.js(focused) == product
 
 
 def test_the_filter_is_for_everything(dashboard: Callable[..., Page]) -> None:
