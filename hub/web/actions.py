@@ -1,6 +1,6 @@
 """What an operator may do by hand: reconnect, rotate, move, resubscribe, play a drill. Each needs ``ADMIN_TOKEN``.
 
-Who did what, and what came of it, is in the log and in the journal.
+What was done, and what came of it, is in the log and in the journal; whose address it was, in the log.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class Actions:
         self._refused += 1
         if now - self._refused_noted_at >= REFUSED_NOTE_SECONDS:
             count, self._refused, self._refused_noted_at = self._refused, 0, now
-            text = f"refused {count} {'action' if count == 1 else 'actions'} without the admin token, last of {who}"
-            _note(self._hub, text, tone="warn", who=who, what="token", outcome="refused")
+            text = f"refused {count} {'action' if count == 1 else 'actions'} without the admin token"
+            _note(self._hub, text, tone="warn", what="token", outcome="refused")
         response = error_response("The admin token is needed", 401)
         response.headers["WWW-Authenticate"] = 'Bearer realm="Price Hub actions"'
         return response
@@ -176,10 +176,12 @@ def audit(
     hub: PriceHub, what: str, outcome: str, *, tone: str = "info", who: str | None = None,
     connection_id: str | None = None, product: str | None = None,
 ) -> None:  # fmt: skip
-    """Write down who did what, and what came of it; ``who`` is the address of the request, if it is not given."""
-    who = who or _who(hub)
-    log.info("action who=%s what=%r outcome=%r", who, what, outcome)
-    _note(hub, f"{what}: {outcome}", tone=tone, connection_id=connection_id, product=product, who=who, what=what,
+    """Write down what was done, and what came of it; in the log, which few read, ``who``, too: an address.
+
+    That of the request, if it is not given.
+    """
+    log.info("action who=%s what=%r outcome=%r", who or _who(hub), what, outcome)
+    _note(hub, f"{what}: {outcome}", tone=tone, connection_id=connection_id, product=product, what=what,
           outcome=outcome)  # fmt: skip
 
 
