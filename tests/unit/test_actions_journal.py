@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -13,6 +14,7 @@ from hub.config import Settings
 from hub.hub import PriceHub
 from hub.web import actions
 from hub.web.app import create_app
+from hub.web.drills import DrillError, Drills
 from tests.conftest import eventually
 
 TOKEN = "0123456789abcdef"
@@ -80,6 +82,30 @@ def test_a_drill_that_fails_says_so_and_makes_room_for_the_next() -> None:
     eventually(lambda: journal.entries[-1][1] == "drill burst: failed: only a made-up market can do this", 5)
     assert journal.entries[-1][2]["tone"] == "bad"
     assert client.post("/drills", json={"drill": "burst"}, headers=BEARER).status_code == 202
+
+
+def test_a_drill_that_fails_late_leaves_the_next_its_turn() -> None:
+    over = threading.Event()
+    calls: list[str] = []
+    why: list[str] = []
+
+    def control(path: str, _: dict[str, Any]) -> dict[str, Any]:
+        calls.append(path)
+        if len(calls) == 1:
+            over.wait(5)
+            raise OSError
+        return {"hit": 1}
+
+    drills = Drills(made()[0], control)
+    burst = drills.known["burst"]
+    drills.play(burst._replace(seconds=0.05), why.append)
+    time.sleep(0.1)
+    drills.play(burst._replace(seconds=60.0), why.append)
+    over.set()
+    eventually(lambda: why, 5)
+    assert len(calls) == 2
+    with pytest.raises(DrillError, match="is on for another"):
+        drills.play(burst, why.append)
 
 
 def test_a_drill_without_anything_to_hit_is_refused() -> None:
