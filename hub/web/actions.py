@@ -18,7 +18,7 @@ from hub.fanout.limits import client_address
 from hub.hub import PriceHub
 from hub.logs import Cooldown
 from hub.web.drills import DrillError, Drills
-from hub.web.guard import error_response, json_response, token_valid, without_api_token
+from hub.web.guard import bearer_token, error_response, json_response, token_valid, without_api_token
 
 MAX_PER_SECOND = 5
 REFUSED_NOTE_SECONDS = 60.0  # the journal has room for what happened, not for every guess at the token
@@ -94,8 +94,7 @@ class Actions:
             if not self._token:
                 return error_response("actions are off: ADMIN_TOKEN is not set", 403)
             # from the header alone, and never Basic's: that one a browser sends along by itself
-            given = request.authorization
-            if given is None or given.type != "bearer" or not token_valid(given.token, [self._token]):
+            if not token_valid(bearer_token(), [self._token]):
                 return self._refuse()
             now = time.monotonic()
             if now - self._times[0] < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from typing import Any
@@ -106,6 +107,22 @@ def test_a_drill_that_fails_late_leaves_the_next_its_turn() -> None:
     assert len(calls) == 2
     with pytest.raises(DrillError, match="is on for another"):
         drills.play(burst, why.append)
+
+
+@pytest.mark.parametrize("token", ["0123456789abc=def", "0123=4567,89ab=cdef", "0123456789abcdef=="])
+def test_a_token_may_have_any_sign(token: str) -> None:
+    hub = PriceHub(Settings(admin_token=token, api_tokens=(token,), simulate=True))
+    client = create_app(hub, None)[0].test_client()
+    for scheme in ("Bearer", "bearer"):
+        headers = {"Authorization": f"{scheme} {token}"}
+        assert client.post("/connections/conn_000/rotate", headers=headers).status_code == 404
+        assert client.get("/plan", headers=headers).status_code == 200
+    basic = "Basic " + base64.b64encode(f"any:{token}".encode()).decode()
+    assert client.get("/plan", headers={"Authorization": basic}).status_code == 200
+    for given in (basic, f"Bearer {token}=", f"Bearer x={token}", token, f"Token {token}", "Bearer", "Bearer \xe4"):
+        assert client.post("/connections/conn_000/rotate", headers={"Authorization": given}).status_code == 401
+        if given != basic:
+            assert client.get("/plan", headers={"Authorization": given}).status_code == 401
 
 
 def test_a_drill_without_anything_to_hit_is_refused() -> None:
