@@ -17,6 +17,7 @@ from flask import Blueprint, Response, request
 from hub.fanout.limits import client_address
 from hub.hub import PriceHub
 from hub.logs import Cooldown
+from hub.web.arguments import json_body
 from hub.web.drills import DrillError, Drills
 from hub.web.guard import bearer_token, error_response, json_response, token_valid, without_api_token
 
@@ -146,7 +147,7 @@ class Actions:
     def _play(self) -> Response:
         assert self._drills is not None
         hub = self._hub
-        body = request.get_json(force=True, silent=True)
+        body = json_body()
         name = body.get("drill") if isinstance(body, dict) else None
         if not isinstance(name, str):
             return error_response('an object is required: {"drill": name}', 400)

@@ -1,13 +1,17 @@
-"""What several routes read of their query: each raises ``ValueError``, in words, for what can't be."""
+"""What several routes read: of their query, each raising ``ValueError``, in words, for what can't be; of their body."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Any
 
-from flask import request
+import orjson
+from flask import current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from hub.parse import PRODUCT_ID
+from hub.web.guard import MAX_BODY_BYTES
 
 
 def limit(default: int, name: str = "limit") -> int:
@@ -37,3 +41,16 @@ def product_id(name: str) -> str | None:
     if text is not None and not PRODUCT_ID.fullmatch(text := text.upper()):
         raise ValueError(f"{name} must be an id such as BTC-USD")
     return text
+
+
+def json_body(max_bytes: int = MAX_BODY_BYTES) -> Any:
+    """Return the parsed body, None where it is no strict JSON; raises 413 for one that is too large."""
+    request.max_content_length = max_bytes + 1  # one that comes in chunks is cut off there without an error
+    data = request.get_data(cache=False)
+    if len(data) > max_bytes:
+        raise RequestEntityTooLarge
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        current_app.logger.debug("no JSON in a body of %d bytes: %s", len(data), error)
+        return None

@@ -109,6 +109,17 @@ def test_a_drill_that_fails_late_leaves_the_next_its_turn() -> None:
         drills.play(burst, why.append)
 
 
+@pytest.mark.parametrize("body", [b"[" * 30_000, b'{"drill":' * 5_000, b'{"drill": NaN}', b"", b"[]", b'{"drill": 1}'])
+def test_what_is_no_drill_is_a_400(body: bytes) -> None:
+    _, _, client = made(lambda *_: {"hit": 1})
+    assert client.post("/drills", data=body, headers=BEARER).status_code == 400
+
+
+def test_a_drill_of_a_megabyte_is_a_413() -> None:
+    _, _, client = made(lambda *_: {"hit": 1})
+    assert client.post("/drills", data=b" " * 1_000_000, headers=BEARER).status_code == 413
+
+
 @pytest.mark.parametrize("token", ["0123456789abc=def", "0123=4567,89ab=cdef", "0123456789abcdef=="])
 def test_a_token_may_have_any_sign(token: str) -> None:
     hub = PriceHub(Settings(admin_token=token, api_tokens=(token,), simulate=True))
