@@ -14,12 +14,12 @@ from hub.parse import PRODUCT_ID
 from hub.web.guard import MAX_BODY_BYTES
 
 
-def limit(default: int, name: str = "limit") -> int:
-    """Return a positive integer."""
-    text = request.args.get(name, str(default))
-    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text, re.ASCII):
-        raise ValueError(f"{name} must be a positive integer")
-    return int(text)
+def limit(default: int, most: int) -> int:
+    """Return a positive integer; ``most`` for a larger one."""
+    text = request.args.get("limit", str(default))
+    if not re.fullmatch(r"0*[1-9][0-9]{0,17}", text, re.ASCII):
+        raise ValueError("limit must be a positive integer")
+    return min(int(text), most)
 
 
 def since() -> float | None:

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, redirect, request, url_for
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
+from hub.ledger import MAX_ENTRIES
 from hub.model import HealthStatus, Quote, Standing, Trust
 from hub.payload import iso_time, json_number, shown_source
 from hub.plan import body as plan_body
@@ -257,7 +258,7 @@ def _gap_query() -> tuple[str | None, float | None, bool | None, int]:
     words = {None: None, "true": True, "1": True, "false": False, "0": False}
     if arguments.get("open") not in words:
         raise ValueError("open must be true or false")
-    return product, since(), words[arguments.get("open")], limit(1000)
+    return product, since(), words[arguments.get("open")], limit(1000, MAX_ENTRIES)
 
 
 def _number(text: str) -> orjson.Fragment:
