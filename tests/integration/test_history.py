@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from hub.config import Settings
+from hub.history import MAX_ANNOTATIONS
 from hub.hub import PriceHub
 from hub.rings import SERIES
 from hub.web.app import create_app
@@ -232,3 +233,17 @@ def test_who_asks_for_more_than_there_is_room_for_gets_what_there_is_room_for() 
         for limit in (most, most + 1, 999_999, 10**17):
             answer = client.get(f"{path}?limit={limit}")
             assert (answer.status_code, answer.json["count"]) == (200, most)
+
+
+def test_alerts_do_not_crowd_out_what_else_happened() -> None:
+    hub = PriceHub(Settings(simulate=True))
+    hub.journal.note("lost", "the lost one", connection_id="conn_000")
+    for number in range(900):
+        hub.journal.note("alert", str(number), connection_id=f"conn_{number}", product="BTC-USD")
+    hub.journal.note("connected", "is back", connection_id="conn_000")
+    found = hub.history.body("5m", time.time() - 60)["annotations"]
+    assert len(found) == MAX_ANNOTATIONS
+    assert [found[0]["text"], found[1]["text"], found[-2]["text"], found[-1]["text"]] == [
+        "the lost one", "402", "899", "is back",
+    ]  # fmt: skip
+    assert [entry["id"] for entry in found] == sorted(entry["id"] for entry in found)
