@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from hub.feed.continuity import holding, without
 from hub.model import Cause, IdRange
@@ -63,6 +63,16 @@ class Gap:
             "open": self.closed_at is None,
             "healed": self.healed,
         }
+
+
+class Incidents(NamedTuple):
+    """How many gaps there are; ``lost_at``: when the latest of the connections' that are open began, if any is."""
+
+    connections_lost: int
+    pauses: int
+    gaps: int
+    gaps_open: int
+    lost_at: float | None
 
 
 class Ledger:
@@ -198,6 +208,16 @@ class Ledger:
         """Return product → how many gaps of it are open; those without any are left out."""
         with self._lock:
             return {product: len({gap.id for *_, gap in held}) for product, held in self._missing.items()}
+
+    def incidents(self, since: float) -> Incidents:
+        """Count what ``query`` would return of all products, in one pass."""
+        with self._lock:
+            gaps = [gap for gap in self._gaps.values() if gap.closed_at is None or gap.closed_at >= since]
+        whole = [gap for gap in gaps if gap.product is None]
+        pauses = sum(gap.cause == Cause.PAUSE for gap in whole)
+        gaps_open = sum(gap.closed_at is None and gap.product is not None for gap in gaps)
+        lost_at = max((gap.opened_at for gap in whole if gap.closed_at is None), default=None)
+        return Incidents(len(whole) - pauses, pauses, len(gaps) - len(whole), gaps_open, lost_at)
 
     def query(
         self, product: str | None = None, since: float | None = None, is_open: bool | None = None, limit: int = 1000

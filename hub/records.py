@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from hub.journal import MAX_ENTRIES, Entry, Journal
+from hub.journal import Entry, Journal
 from hub.logs import Cooldown
 from hub.rings import STEPS, Point, Rings
 
@@ -23,7 +23,6 @@ SCHEMA = """
 create table if not exists journal (id integer primary key, body text not null);
 create table if not exists points (step integer, time integer, body text not null, primary key (step, time));
 """
-PRUNE = "delete from journal where id <= (select id from journal order by id desc limit 1 offset ?)"
 Recorded = tuple[list[tuple[str]], list[tuple[int, int, str]]]
 """Rows as they were read: bodies of the journal's entries; (step, time, body) of the history's points."""
 log = logging.getLogger(__name__)
@@ -31,11 +30,15 @@ _warn = Cooldown(log)
 
 
 class Rows(NamedTuple):
-    """What one write brings: the journal's and the history's rows, and the points that they are of."""
+    """What one write brings: the journal's and the history's rows, and the points that they are of.
+
+    ``remembered``: the ids of the journal, now and then; the file is to forget all others.
+    """
 
     entries: list[tuple[int, str]]
     points: list[tuple[int, int, str]]
     written: list[Point]
+    remembered: frozenset[int] | None
 
 
 class Records:
@@ -50,7 +53,7 @@ class Records:
     def read(self, db: sqlite3.Connection) -> Recorded:
         """Make the tables if need be; return the rows of both."""
         db.executescript(SCHEMA)
-        self._prune(db)
+        _prune_points(db)
         db.commit()
         entries = db.execute("select body from journal order by id").fetchall()
         return entries, db.execute("select step, time, body from points order by time").fetchall()
@@ -59,6 +62,7 @@ class Records:
         """Take in what was read, whenever the file was opened."""
         found = [entry for (body,) in entries if (entry := _entry(body)) is not None]
         self._written_id = max((entry.id for entry in found), default=0)
+        self._writes = 0  # the first of them forgets what the journal has no room for
         self._journal.restore(found)
         for step in reversed(STEPS):  # the coarsest first: the finer points that it lacks are open
             of_step = [_point(at, body) for kind, at, body in points if kind == step]
@@ -72,30 +76,34 @@ class Records:
             [(entry.id, orjson.dumps(entry, default=_plain).decode()) for entry in entries],
             [(step, item.time, _body(item)) for step, item in points],
             [item for _, item in points],
+            frozenset(entry.id for entry in self._journal.after(0)) if self._writes % PRUNE_EVERY == 0 else None,
         )
 
     def write(self, db: sqlite3.Connection, rows: Rows) -> None:
         """Write them."""
-        self._writes += 1
         with db:
-            if self._writes % PRUNE_EVERY == 0:
-                self._prune(db)
+            if rows.remembered is not None:
+                # not the oldest: the journal forgets by kind, and a lost connection outlives newer alerts
+                ids = db.execute("select id from journal").fetchall()
+                gone = [row for row in ids if row[0] not in rows.remembered]
+                db.executemany("delete from journal where id = ?", gone)
+                _prune_points(db)
             db.executemany("insert or replace into journal values (?, ?)", rows.entries)
             db.executemany("insert or replace into points values (?, ?, ?)", rows.points)
 
     def written(self, rows: Rows) -> None:
         """Note that they were written."""
+        self._writes += 1
         if rows.entries:
             self._written_id = rows.entries[-1][0]
         for item in rows.written:
             item.kept = True
 
-    @staticmethod
-    def _prune(db: sqlite3.Connection) -> None:
-        db.execute(PRUNE, (MAX_ENTRIES,))
-        now = time.time()
-        for step, size in STEPS.items():  # one of a clock that was fast goes, too
-            db.execute("delete from points where step = ? and not time between ? and ?", (step, now - step * size, now))
+
+def _prune_points(db: sqlite3.Connection) -> None:
+    now = time.time()
+    for step, size in STEPS.items():  # one of a clock that was fast goes, too
+        db.execute("delete from points where step = ? and not time between ? and ?", (step, now - step * size, now))
 
 
 def _plain(value: object) -> Any:

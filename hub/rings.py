@@ -15,6 +15,7 @@ from typing import Any
 from hub.fanout.latency import Stage, percentile
 
 STEPS = {1: 300, 10: 360, 300: 288}  # step in seconds → points
+COARSEST = 300
 RANGES = {"5m": 1, "1h": 10, "24h": 300}
 PERCENTILES = (50, 99)
 
@@ -46,7 +47,7 @@ class Point:
     time: int
     seconds: int
     values: dict[str, Number]  # by series
-    counts: dict[str, Counter[int]] | None  # stage → histogram; None once the coarser point is made
+    counts: dict[str, Counter[int]] | None  # stage → histogram; None once no coarser point is to be made
     kept: bool = False  # whether the store has it
 
 
@@ -103,8 +104,8 @@ class Rings:
             cells.setdefault(item.time // step * step, []).append(item)
         for time, points in cells.items():
             if time + step <= end:
-                self._rings[step].append(merged(time, points))
-                for item in points:
+                self._rings[step].append(made := merged(time, points))
+                for item in points if step != COARSEST else [*points, made]:
                     item.counts = None
 
     def _open(self, step: int) -> list[Point]:
@@ -126,6 +127,8 @@ class Rings:
             found = {item.time: item for item in points if item.time <= now}
             found.update((item.time, item) for item in mine)
             self._rings[step] = deque((found[time] for time in sorted(found)), STEPS[step])
+            for item in self._rings[COARSEST]:
+                item.counts = None
             for coarser in list(STEPS)[1:]:
                 still_open = set(map(id, self._open(coarser)))
                 for item in self._rings[_finer(coarser)]:

@@ -1,6 +1,6 @@
 """What an operator may do by hand: reconnect, rotate, move, resubscribe, play a drill. Each needs ``ADMIN_TOKEN``.
 
-Who did what, and what came of it, is in the log and in the journal.
+What was done, and what came of it, is in the log and in the journal; whose address it was, in the log.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from flask import Blueprint, Response, request
 from hub.fanout.limits import client_address
 from hub.hub import PriceHub
 from hub.logs import Cooldown
+from hub.web.arguments import json_body
 from hub.web.drills import DrillError, Drills
-from hub.web.guard import error_response, json_response, token_valid, without_api_token
+from hub.web.guard import bearer_token, error_response, json_response, token_valid, without_api_token
 
 MAX_PER_SECOND = 5
 REFUSED_NOTE_SECONDS = 60.0  # the journal has room for what happened, not for every guess at the token
@@ -96,8 +97,7 @@ class Actions:
             if not self._token:
                 return error_response("actions are off: ADMIN_TOKEN is not set", 403)
             # from the header alone, and never Basic's: that one a browser sends along by itself
-            given = request.authorization
-            if given is None or given.type != "bearer" or not token_valid(given.token, [self._token]):
+            if not token_valid(bearer_token(), [self._token]):
                 return self._refuse()
             now = time.monotonic()
             if now - self._times[0] < 1:
@@ -118,8 +118,8 @@ class Actions:
         self._refused += 1
         if now - self._refused_noted_at >= REFUSED_NOTE_SECONDS:
             count, self._refused, self._refused_noted_at = self._refused, 0, now
-            text = f"refused {count} {'action' if count == 1 else 'actions'} without the admin token, last of {who}"
-            _note(self._hub, text, tone="warn", who=who, what="token", outcome="refused")
+            text = f"refused {count} {'action' if count == 1 else 'actions'} without the admin token"
+            _note(self._hub, text, tone="warn", what="token", outcome="refused")
         response = error_response("The admin token is needed", 401)
         response.headers["WWW-Authenticate"] = 'Bearer realm="Price Hub actions"'
         return response
@@ -149,7 +149,7 @@ class Actions:
     def _play(self) -> Response:
         assert self._drills is not None
         hub = self._hub
-        body = request.get_json(force=True, silent=True)
+        body = json_body()
         name = body.get("drill") if isinstance(body, dict) else None
         if not isinstance(name, str):
             return error_response('an object is required: {"drill": name}', 400)
@@ -178,10 +178,12 @@ def audit(
     hub: PriceHub, what: str, outcome: str, *, tone: str = "info", who: str | None = None,
     connection_id: str | None = None, product: str | None = None,
 ) -> None:  # fmt: skip
-    """Write down who did what, and what came of it; ``who`` is the address of the request, if it is not given."""
-    who = who or _who(hub)
-    log.info("action who=%s what=%r outcome=%r", who, what, outcome)
-    _note(hub, f"{what}: {outcome}", tone=tone, connection_id=connection_id, product=product, who=who, what=what,
+    """Write down what was done, and what came of it; in the log, which few read, ``who``, too: an address.
+
+    That of the request, if it is not given.
+    """
+    log.info("action who=%s what=%r outcome=%r", who or _who(hub), what, outcome)
+    _note(hub, f"{what}: {outcome}", tone=tone, connection_id=connection_id, product=product, what=what,
           outcome=outcome)  # fmt: skip
 
 

@@ -1,21 +1,25 @@
-"""What several routes read of their query: each raises ``ValueError``, in words, for what can't be."""
+"""What several routes read: of their query, each raising ``ValueError``, in words, for what can't be; of their body."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Any
 
-from flask import request
+import orjson
+from flask import current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from hub.parse import PRODUCT_ID
+from hub.web.guard import MAX_BODY_BYTES
 
 
-def limit(default: int, name: str = "limit") -> int:
-    """Return a positive integer."""
-    text = request.args.get(name, str(default))
-    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text, re.ASCII):
-        raise ValueError(f"{name} must be a positive integer")
-    return int(text)
+def limit(default: int, most: int) -> int:
+    """Return a positive integer; ``most`` for a larger one."""
+    text = request.args.get("limit", str(default))
+    if not re.fullmatch(r"0*[1-9][0-9]{0,17}", text, re.ASCII):
+        raise ValueError("limit must be a positive integer")
+    return min(int(text), most)
 
 
 def since() -> float | None:
@@ -37,3 +41,16 @@ def product_id(name: str) -> str | None:
     if text is not None and not PRODUCT_ID.fullmatch(text := text.upper()):
         raise ValueError(f"{name} must be an id such as BTC-USD")
     return text
+
+
+def json_body(max_bytes: int = MAX_BODY_BYTES) -> Any:
+    """Return the parsed body, None where it is no strict JSON; raises 413 for one that is too large."""
+    request.max_content_length = max_bytes + 1  # one that comes in chunks is cut off there without an error
+    data = request.get_data(cache=False)
+    if len(data) > max_bytes:
+        raise RequestEntityTooLarge
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        current_app.logger.debug("no JSON in a body of %d bytes: %s", len(data), error)
+        return None

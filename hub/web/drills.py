@@ -72,8 +72,7 @@ class Drills:
         self._control = control
         recorded = bool(hub.settings.simulate_replay)  # nobody can have a recording trade more
         self.known = {drill.name: drill for drill in DRILLS if not (recorded and drill.fault["kind"] == "burst")}
-        self._playing: Drill | None = None
-        self._until = 0.0
+        self._turn: tuple[Drill, float] | None = None  # what is played, until when (monotonic); each is its own object
 
     def body(self) -> list[dict[str, str]]:
         """Return what can be played, for people."""
@@ -84,9 +83,8 @@ class Drills:
 
         ``failed(why)`` is called later, from another thread, if the simulator would not do it.
         """
-        left = self._until - time.monotonic()
-        if self._playing is not None and left > 0:
-            raise DrillError(f"the drill {self._playing.name} is on for another {math.ceil(left)} s", left)
+        if self._turn is not None and (left := self._turn[1] - time.monotonic()) > 0:
+            raise DrillError(f"the drill {self._turn[0].name} is on for another {math.ceil(left)} s", left)
         pool = self._hub.pool
         connection_id = product = None
         fault = dict(drill.fault)
@@ -104,20 +102,24 @@ class Drills:
             if not busy:
                 raise DrillError("no product has a price yet")
             fault["product"] = product = random.choice(busy).ticker.product_id
-        self._playing, self._until = drill, time.monotonic() + drill.seconds
-        threading.Thread(target=self._cause, args=(fault, failed), name="drill", daemon=True).start()
+        turn = self._turn = (drill, time.monotonic() + drill.seconds)
+        threading.Thread(target=self._cause, args=(turn, fault, failed), name="drill", daemon=True).start()
         return connection_id, product
 
-    def _cause(self, fault: dict[str, Any], failed: Callable[[str], None]) -> None:
+    def _cause(self, turn: tuple[Drill, float], fault: dict[str, Any], failed: Callable[[str], None]) -> None:
         try:
             hit = self._control("fault", fault)["hit"]
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            self._playing = None
+            self._give_back(turn)
             failed(str(error) if isinstance(error, RuntimeError) else type(error).__name__)
             return
         if not hit:
-            self._playing = None
+            self._give_back(turn)
             failed("it hit nothing")
+
+    def _give_back(self, turn: tuple[Drill, float]) -> None:
+        if self._turn is turn:  # else another is on
+            self._turn = None
 
 
 def _turnover(quote: Any) -> float:

@@ -58,12 +58,17 @@ def _needs_api_token() -> bool:
     return not getattr(view, "needs_no_api_token", False)
 
 
+def bearer_token() -> str | None:
+    """Return the token of ``Authorization: Bearer …``, whatever signs it has: werkzeug reads ``a=b`` as parameters."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
 def presented_token() -> str | None:
     """Return the token of the current request: ``Authorization: Bearer …``, or Basic's password (browsers)."""
-    authorization = request.authorization
-    if authorization is None:
-        return None
-    return authorization.token if authorization.type == "bearer" else authorization.password
+    if (token := bearer_token()) is not None:
+        return token
+    return request.authorization.password if request.authorization is not None else None
 
 
 def install(

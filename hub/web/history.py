@@ -14,8 +14,8 @@ from hub.rings import RANGES
 from hub.web.arguments import limit, product_id, since
 from hub.web.guard import error_response, json_response
 
-JOURNAL_LIMIT = 200
-SIGNALS_LIMIT = 50
+JOURNAL_LIMITS = (200, 1_000)  # what is given unasked, and at most
+SIGNALS_LIMITS = (50, 200)  # with up to 4 KB each
 
 
 def add_history(routes: Blueprint, hub: PriceHub) -> None:
@@ -36,7 +36,7 @@ def add_history(routes: Blueprint, hub: PriceHub) -> None:
     def journal() -> Response:
         try:
             after, kinds = _after(), _kinds()
-            product, at_most, begin = product_id("product"), limit(JOURNAL_LIMIT), since()
+            product, at_most, begin = product_id("product"), limit(*JOURNAL_LIMITS), since()
         except ValueError as error:
             return error_response(str(error), 400)
         last_id = hub.journal.last_id  # before the entries: whoever asks for those after it misses none
@@ -47,7 +47,7 @@ def add_history(routes: Blueprint, hub: PriceHub) -> None:
     @routes.get("/signals")
     def signals() -> Response:
         try:
-            symbol, at_most = product_id("symbol"), limit(SIGNALS_LIMIT)
+            symbol, at_most = product_id("symbol"), limit(*SIGNALS_LIMITS)
         except ValueError as error:
             return error_response(str(error), 400)
         # an entry that stands for several has the payload of one

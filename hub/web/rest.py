@@ -8,17 +8,17 @@ import time
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, current_app, redirect, request, url_for
-from werkzeug.exceptions import RequestEntityTooLarge
+from flask import Blueprint, Response, redirect, request, url_for
 
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
+from hub.ledger import MAX_ENTRIES
 from hub.model import HealthStatus, Quote, Standing, Trust
 from hub.payload import iso_time, json_number, shown_source
 from hub.plan import body as plan_body
-from hub.web.arguments import limit, product_id, since
-from hub.web.guard import MAX_BODY_BYTES, error_response, json_response
+from hub.web.arguments import json_body, limit, product_id, since
+from hub.web.guard import error_response, json_response
 
 DEFAULT_LIMIT = 50
 MAX_ALERT_BYTES = 16_384
@@ -156,7 +156,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
 
     @routes.post("/priority-pairs")
     def change_priority_pair() -> Response:
-        body = _json_body()
+        body = json_body()
         if not isinstance(body, dict) or "product_id" not in body or "action" not in body:
             return error_response("product_id and action are required", 400)
         if body["action"] not in ("add", "remove"):
@@ -174,7 +174,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
 
     @routes.put("/priority-pairs")
     def set_priority_pairs() -> Response:
-        body = _json_body()
+        body = json_body()
         if not isinstance(body, dict) or not isinstance(body.get("product_ids"), list):
             return error_response("product_ids must be a list", 400)
         try:
@@ -193,7 +193,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
 
     @routes.post("/alert")
     def alert() -> Response:
-        body = _json_body(MAX_ALERT_BYTES)
+        body = json_body(MAX_ALERT_BYTES)
         if not isinstance(body, dict):
             return error_response("a JSON object is required", 400)
         hub.relay("trade_update", body)
@@ -258,7 +258,7 @@ def _gap_query() -> tuple[str | None, float | None, bool | None, int]:
     words = {None: None, "true": True, "1": True, "false": False, "0": False}
     if arguments.get("open") not in words:
         raise ValueError("open must be true or false")
-    return product, since(), words[arguments.get("open")], limit(1000)
+    return product, since(), words[arguments.get("open")], limit(1000, MAX_ENTRIES)
 
 
 def _number(text: str) -> orjson.Fragment:
@@ -272,16 +272,3 @@ def _why_missing(hub: PriceHub, product_id: str) -> dict[str, str]:
         return {}
     why = "" if known["trust"] is Trust.STARTING else f": {known['reason']}"
     return {"reason": f"it is watched, but has no price yet{why}"}
-
-
-def _json_body(max_bytes: int = MAX_BODY_BYTES) -> Any:
-    """Return the parsed body, None where it is no strict JSON; raises 413 for one that is too large."""
-    request.max_content_length = max_bytes + 1  # one that comes in chunks is cut off there without an error
-    data = request.get_data(cache=False)
-    if len(data) > max_bytes:
-        raise RequestEntityTooLarge
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        current_app.logger.debug("no JSON in a body of %d bytes: %s", len(data), error)
-        return None

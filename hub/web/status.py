@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
 
 from hub.hub import PriceHub
-from hub.ledger import MAX_ENTRIES
-from hub.model import Cause, HealthStatus, Trust
+from hub.model import HealthStatus, Trust
 from hub.payload import iso_time
 from hub.web.guard import json_response, without_api_token
 
@@ -99,22 +97,14 @@ class Status:
 
     def _down_since(self) -> float:
         """Return when the last of the connections was lost; the start, if none ever was up."""
-        gaps = self._hub.ledger.query(is_open=True, limit=MAX_ENTRIES)
-        opened = [gap["opened_at"] for gap in gaps if gap["product"] is None]
-        return datetime.fromisoformat(max(opened)).timestamp() if opened else self._started
+        return self._hub.ledger.incidents(time.time()).lost_at or self._started
 
     def _incidents_24h(self, now: float, state: str) -> dict[str, int]:
         changed = self._kept is None or self._kept[1]["state"] != state
         if self._incidents is None or changed or now - self._incidents[0] >= INCIDENTS_KEPT_SECONDS:
-            gaps = self._hub.ledger.query(since=time.time() - INCIDENT_SECONDS, limit=MAX_ENTRIES)
-            whole = [gap for gap in gaps if gap["product"] is None]
-            pauses = sum(gap["cause"] == Cause.PAUSE for gap in whole)
-            self._incidents = now, {
-                "connections_lost": len(whole) - pauses,
-                "pauses": pauses,
-                "gaps": len(gaps) - len(whole),
-                "gaps_open": sum(gap["open"] for gap in gaps if gap["product"] is not None),
-            }
+            found = self._hub.ledger.incidents(time.time() - INCIDENT_SECONDS)._asdict()
+            del found["lost_at"]
+            self._incidents = now, found
         return self._incidents[1]
 
 

@@ -14,6 +14,9 @@ import { view } from "./view.js";
 const EVERY_MS = 2000;
 const MAX_ROWS = 200;
 const MAX_KEPT = 1000; // journal entries
+// all of the journal but alerts, which have a panel of their own and would crowd these out
+const KINDS = "connected,lost,rotated,rotation_failed,moved,move_failed,resubscribed,"
+  + "listed,delisted,left,status,path,pause,action";
 const MAX_GAPS = 500;
 const NAMED_IN_TITLE = 40;
 const NAMED = 3; // products of one entry that get a button
@@ -32,7 +35,7 @@ class Timeline {
     this.panel = panel($("timeline"), () => this.paint());
     const awake = { wanted: () => this.panel.awake() };
     this.journal = new Source(
-      () => (this.lastId ? `/journal?after=${this.lastId}&limit=${MAX_KEPT}` : `/journal?limit=${MAX_KEPT}`), EVERY_MS,
+      () => `/journal?kind=${KINDS}&limit=${MAX_KEPT}${this.lastId ? `&after=${this.lastId}` : ""}`, EVERY_MS,
       (body) => this.takeJournal(body), awake,
     );
     new Source(`/gaps?limit=${MAX_GAPS}`, EVERY_MS, (body) => this.takeGaps(body), awake);

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -20,6 +21,7 @@ from tests.conftest import HubProcess, eventually, need
 
 pytestmark = pytest.mark.browser
 
+TOKEN = "0123456789abcdef"
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 NOTE_COPIES = """
 window.copied = [];
@@ -253,7 +255,7 @@ def test_the_filter_applies_to_the_timeline(dashboard: Callable[..., Page]) -> N
 
 
 def test_alerts_are_listed_and_stay_text(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(TOP_USD_PAIRS="30")
+    hub = hub_factory(TOP_USD_PAIRS="30", ADMIN_TOKEN=TOKEN)
     hub.wait_until_covered()
     page.open(hub.url, """
     const parse = JSON.parse;
@@ -277,7 +279,10 @@ def test_alerts_are_listed_and_stay_text(page: Page, hub_factory: Callable[..., 
     assert HOSTILE in first
     assert re.search(r"BTC-USD volume 420\.00, usually 100\.00\s*4\.2×", second)
     look_at(page, "#timeline")
-    eventually(lambda: any(HOSTILE in text for text in rows(page, "#timeline-list [data-kind=alert]")))
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    assert requests.post(f"{hub.url}/price/ETH-USD/resubscribe", headers=bearer, timeout=5).status_code == 202
+    eventually(lambda: any(HOSTILE in text for text in rows(page, "#timeline-list [data-kind=action]")))
+    assert rows(page, "#timeline-list [data-kind=alert]") == []  # they have a panel of their own
     assert page.js("return [document.images.length, window.hacked ?? 0]") == [0, 0]
     look_at(page, "#alerts")
     page.driver.find_elements(By.CSS_SELECTOR, "#alerts-list .subject")[1].click()

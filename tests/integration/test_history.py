@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 import requests
 
+from hub.config import Settings
+from hub.history import MAX_ANNOTATIONS
+from hub.hub import PriceHub
 from hub.rings import SERIES
+from hub.web.app import create_app
 from tests.conftest import HubProcess, eventually
 from tests.integration.test_socketio import Listener
 from tests.integration.test_trust_and_gaps import continued, fault
@@ -109,8 +113,8 @@ def test_alerts_are_signals(hub_factory: Callable[..., HubProcess]) -> None:
     assert {entry["kind"] for entry in events(hub, product="ETH-USD")} == {"alert"}
     for _ in range(200):
         listener.client.emit("spike_alert", spike)
-    eventually(lambda: [item for item in signals(hub, symbol="ETH-USD", limit=500) if "more like it" in item["text"]])
-    assert len(signals(hub, symbol="ETH-USD", limit=500)) < 150
+    eventually(lambda: [item for item in signals(hub, symbol="ETH-USD", limit=200) if "more like it" in item["text"]])
+    assert len(signals(hub, symbol="ETH-USD", limit=200)) < 150
     listener.close()
 
 
@@ -169,7 +173,7 @@ def test_a_restart_keeps_all_of_it_and_leaves_a_hole(
         assert [after["series"]["live"][down + second] for second in (0, 1)] == [None, None]
         assert after["series"]["live"][-1] is not None
         assert history(again, range="1h")["times"][: len(past["times"])] == past["times"]
-        kept_events = events(again, limit=5_000)
+        kept_events = events(again, limit=1_000)
         assert [entry for entry in kept_events if entry["id"] <= entries[0]["id"]] == entries
         assert kept_events[0]["id"] > entries[0]["id"]
         (signal_,) = signals(again)
@@ -218,3 +222,28 @@ def test_limits_hold(hub: HubProcess) -> None:
     since = body["events"][1]["time"]
     assert ids[:2] == [entry["id"] for entry in events(hub, since=since)][-2:]
     assert len(events(hub)) <= 200
+
+
+def test_who_asks_for_more_than_there_is_room_for_gets_what_there_is_room_for() -> None:
+    hub = PriceHub(Settings(simulate=True))
+    for number in range(1_500):
+        hub.journal.note("alert", str(number), connection_id=f"conn_{number}", product="BTC-USD")
+    client = create_app(hub, None)[0].test_client()
+    for path, most in (("/signals", 200), ("/journal", 1_000)):
+        for limit in (most, most + 1, 999_999, 10**17):
+            answer = client.get(f"{path}?limit={limit}")
+            assert (answer.status_code, answer.json["count"]) == (200, most)
+
+
+def test_alerts_do_not_crowd_out_what_else_happened() -> None:
+    hub = PriceHub(Settings(simulate=True))
+    hub.journal.note("lost", "the lost one", connection_id="conn_000")
+    for number in range(900):
+        hub.journal.note("alert", str(number), connection_id=f"conn_{number}", product="BTC-USD")
+    hub.journal.note("connected", "is back", connection_id="conn_000")
+    found = hub.history.body("5m", time.time() - 60)["annotations"]
+    assert len(found) == MAX_ANNOTATIONS
+    assert [found[0]["text"], found[1]["text"], found[-2]["text"], found[-1]["text"]] == [
+        "the lost one", "402", "899", "is back",
+    ]  # fmt: skip
+    assert [entry["id"] for entry in found] == sorted(entry["id"] for entry in found)

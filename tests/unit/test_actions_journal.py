@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import threading
 import time
 from typing import Any
 
@@ -13,6 +15,7 @@ from hub.config import Settings
 from hub.hub import PriceHub
 from hub.web import actions
 from hub.web.app import create_app
+from hub.web.drills import DrillError, Drills
 from tests.conftest import eventually
 
 TOKEN = "0123456789abcdef"
@@ -39,15 +42,17 @@ def made(simulator: Any = None) -> tuple[PriceHub, Journal, FlaskClient]:
     return hub, journal, app.test_client()
 
 
-def test_an_action_is_an_entry_with_who_and_what() -> None:
+def test_an_action_is_an_entry_and_who_did_it_is_in_the_log_only(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "hub.web.actions")
     _, journal, client = made()
     assert client.post("/connections/conn_000/rotate", headers=BEARER).status_code == 404
     ((kind, text, data),) = journal.entries
     assert (kind, text) == ("action", "rotate conn_000: there is no such connection")
     assert data == {
-        "tone": "warn", "connection": None, "product": None, "who": "127.0.0.1", "what": "rotate conn_000",
+        "tone": "warn", "connection": None, "product": None, "what": "rotate conn_000",
         "outcome": "there is no such connection",
     }  # fmt: skip
+    assert "action who=127.0.0.1 what='rotate conn_000'" in caplog.text
     assert TOKEN not in repr(journal.entries)
 
 
@@ -55,10 +60,11 @@ def test_wrong_tokens_are_one_entry_a_minute_that_counts_them(monkeypatch: pytes
     hub, journal, client = made()
     for _ in range(500):
         assert client.post("/api/price/BTC-USD/move", headers={"Authorization": "Bearer canary"}).status_code == 401
-    assert [text for _, text, _ in journal.entries] == ["refused 1 action without the admin token, last of 127.0.0.1"]
+    assert [text for _, text, _ in journal.entries] == ["refused 1 action without the admin token"]
     monkeypatch.setattr(actions, "REFUSED_NOTE_SECONDS", 0.0)
     client.post("/price/BTC-USD/move")
-    assert journal.entries[-1][1] == "refused 500 actions without the admin token, last of 127.0.0.1"
+    assert journal.entries[-1][1] == "refused 500 actions without the admin token"
+    assert "127.0.0.1" not in repr(journal.entries)  # who reads the journal needs not know who acts
     assert hub.counters["actions_without_token"] == 501
     assert "canary" not in repr(journal.entries)
 
@@ -77,6 +83,57 @@ def test_a_drill_that_fails_says_so_and_makes_room_for_the_next() -> None:
     eventually(lambda: journal.entries[-1][1] == "drill burst: failed: only a made-up market can do this", 5)
     assert journal.entries[-1][2]["tone"] == "bad"
     assert client.post("/drills", json={"drill": "burst"}, headers=BEARER).status_code == 202
+
+
+def test_a_drill_that_fails_late_leaves_the_next_its_turn() -> None:
+    over = threading.Event()
+    calls: list[str] = []
+    why: list[str] = []
+
+    def control(path: str, _: dict[str, Any]) -> dict[str, Any]:
+        calls.append(path)
+        if len(calls) == 1:
+            over.wait(5)
+            raise OSError
+        return {"hit": 1}
+
+    drills = Drills(made()[0], control)
+    burst = drills.known["burst"]
+    drills.play(burst._replace(seconds=0.05), why.append)
+    time.sleep(0.1)
+    drills.play(burst._replace(seconds=60.0), why.append)
+    over.set()
+    eventually(lambda: why, 5)
+    assert len(calls) == 2
+    with pytest.raises(DrillError, match="is on for another"):
+        drills.play(burst, why.append)
+
+
+@pytest.mark.parametrize("body", [b"[" * 30_000, b'{"drill":' * 5_000, b'{"drill": NaN}', b"", b"[]", b'{"drill": 1}'])
+def test_what_is_no_drill_is_a_400(body: bytes) -> None:
+    _, _, client = made(lambda *_: {"hit": 1})
+    assert client.post("/drills", data=body, headers=BEARER).status_code == 400
+
+
+def test_a_drill_of_a_megabyte_is_a_413() -> None:
+    _, _, client = made(lambda *_: {"hit": 1})
+    assert client.post("/drills", data=b" " * 1_000_000, headers=BEARER).status_code == 413
+
+
+@pytest.mark.parametrize("token", ["0123456789abc=def", "0123=4567,89ab=cdef", "0123456789abcdef=="])
+def test_a_token_may_have_any_sign(token: str) -> None:
+    hub = PriceHub(Settings(admin_token=token, api_tokens=(token,), simulate=True))
+    client = create_app(hub, None)[0].test_client()
+    for scheme in ("Bearer", "bearer"):
+        headers = {"Authorization": f"{scheme} {token}"}
+        assert client.post("/connections/conn_000/rotate", headers=headers).status_code == 404
+        assert client.get("/plan", headers=headers).status_code == 200
+    basic = "Basic " + base64.b64encode(f"any:{token}".encode()).decode()
+    assert client.get("/plan", headers={"Authorization": basic}).status_code == 200
+    for given in (basic, f"Bearer {token}=", f"Bearer x={token}", token, f"Token {token}", "Bearer", "Bearer \xe4"):
+        assert client.post("/connections/conn_000/rotate", headers={"Authorization": given}).status_code == 401
+        if given != basic:
+            assert client.get("/plan", headers={"Authorization": given}).status_code == 401
 
 
 def test_a_drill_without_anything_to_hit_is_refused() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from hub import journal as module
@@ -123,3 +126,10 @@ def test_what_was_kept_goes_before_what_is_new(clock: Clock) -> None:
 def test_the_words_are_settled() -> None:
     assert len(set(KINDS)) == 15
     assert set(TONES) == {"ok", "info", "warn", "bad"}
+
+
+def test_the_timeline_of_the_page_asks_for_every_kind_but_alerts() -> None:
+    script = (Path(module.__file__).parents[1] / "static/js/timeline.js").read_text()
+    found = re.search(r'^const KINDS = "(.*?)";$', script, re.M | re.S)
+    assert found is not None
+    assert re.findall(r"\w+", found[1]) == [kind for kind in module.KINDS if kind != "alert"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hub import ledger as module
 from hub.feed.repair import MAX_IDS
-from hub.ledger import Gap, Ledger
+from hub.ledger import Gap, Incidents, Ledger
 from hub.model import Cause
 
 
@@ -409,3 +409,19 @@ def test_open_gaps_are_counted_by_product_and_all_by_connection(ledger: Ledger) 
     ledger.arrived("ETH-USD", 7, "late")
     assert ledger.open_by_product() == {"BTC-USD": 2}
     assert ledger.totals_of_slots == {"conn_000": 2, "conn_001": 1}
+
+
+def test_incidents_are_counted_without_a_body_of_each(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gap, "body", None)
+    now = time.time()
+    assert ledger.incidents(now - 60) == Incidents(0, 0, 0, 0, None)
+    old = ledger.open_connection("conn_000", Cause.DISCONNECT)
+    pause = ledger.open_connection(None, Cause.PAUSE)
+    ledger.open_ids("BTC-USD", "conn_000", Cause.SEQUENCE, (8, 9))
+    ledger.open_ids("ETH-USD", "conn_000", Cause.SEQUENCE, (8, 8))
+    old.opened_at, pause.opened_at = now - 500, now - 400
+    assert ledger.incidents(now - 60) == Incidents(1, 1, 2, 2, now - 400)
+    ledger.close(pause, "reconnect")
+    ledger.arrived("ETH-USD", 8, "rest")
+    assert ledger.incidents(now - 60) == Incidents(1, 1, 2, 1, now - 500)
+    assert ledger.incidents(now + 60) == Incidents(1, 0, 1, 1, now - 500)  # what is open is of any time

@@ -114,7 +114,7 @@ def test_much_of_it_is_written_in_parts(path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_old_rows_are_pruned(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ENTRIES", 3)
+    monkeypatch.setattr("hub.journal.MAX_ENTRIES", 5)
     monkeypatch.setattr(module, "PRUNE_EVERY", 2)
     process = Process(path)
     process.fill(ago(5_000), 2, live=1)
@@ -122,12 +122,34 @@ def test_old_rows_are_pruned(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     process.note("1", "2", "3", "4", "5")
     process.store.step()
     assert (rows(path, "journal"), rows(path, "points")) == (5, 6)
-    process.note("6")
-    process.store.step()
+    for text in ("6", "7"):
+        process.note(text)
+        process.store.step()
+    assert rows(path, "journal") == 5  # of the seven two were deleted
     process.store.stop(5)
     again = Process(path)
-    assert again.texts() == ["4", "5", "6"]
+    assert again.texts() == ["3", "4", "5", "6", "7"]
     assert rows(path, "points") == 3  # two seconds, and the five minutes of the day's ring
+    again.store.stop(5)
+
+
+def test_the_file_keeps_what_memory_keeps(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.journal.MAX_ENTRIES", 3)
+    process = Process(path)
+    process.journal.note("lost", "the lost one")
+    for text in ("1", "2", "3", "4", "5", "6"):
+        process.note(text)
+        process.store.step()
+    assert process.texts() == ["the lost one", "5", "6"]
+    process.store.stop(5)
+    for number in range(3):  # lives that are short: the file does not grow with them
+        again = Process(path, 100 * (number + 1))
+        assert again.texts()[0] == "the lost one"
+        again.note(f"of life {number}")
+        again.store.stop(5)
+    assert rows(path, "journal") <= 4
+    again = Process(path, 1_000)
+    assert again.texts() == ["the lost one", "of life 1", "of life 2"]
     again.store.stop(5)
 
 

@@ -1,8 +1,14 @@
 """What the status page says, for every state."""
 
+import time
+
 import pytest
 
-from hub.web.status import _sentence
+from hub.config import Settings
+from hub.hub import PriceHub
+from hub.ledger import Gap
+from hub.model import Cause
+from hub.web.status import Status, _sentence
 
 
 @pytest.mark.parametrize(
@@ -23,3 +29,14 @@ from hub.web.status import _sentence
 )  # fmt: skip
 def test_the_sentence(state: str, trusted: int, doubtful: int, says: str) -> None:
     assert _sentence(state, trusted, doubtful) == says
+
+
+def test_a_full_ledger_is_counted_and_not_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = PriceHub(Settings(simulate=True))
+    hub.ledger.open_connection("conn_000", Cause.DISCONNECT).opened_at = time.time() - 7
+    for product in ("A-USD", "B-USD"):
+        hub.ledger.open_ids(product, "conn_000", Cause.SEQUENCE, (8, 9))
+    monkeypatch.setattr(Gap, "body", None)  # 10,000 of them are a fifth of a second, for anybody who asks
+    status = Status(hub)
+    assert status.body()["incidents_24h"] == {"connections_lost": 1, "pauses": 0, "gaps": 2, "gaps_open": 2}
+    assert 6 < time.time() - status._down_since() < 9
