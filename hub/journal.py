@@ -26,6 +26,7 @@ PER_SECOND = 5  # entries of one kind and connection
 ALERTS_PER_SECOND = 20  # a market that moves sends one a product
 MAX_KEYS = 1_000  # kinds and connections that are watched for floods; past it, all others count as one
 MAX_TEXT = 500
+TOLD_SECONDS = 1e-6  # times are told to the microsecond: who asks since one of them gets it
 MAX_NAMED = 100  # products of those that were left out
 MAX_PAYLOAD = 4_096  # characters
 
@@ -189,7 +190,7 @@ class Journal:
         for entry in reversed(entries):
             if len(found) >= limit or (after is not None and entry.id <= after):
                 break
-            if since is not None and entry.at < since:
+            if since is not None and entry.at < since - TOLD_SECONDS:
                 continue
             if kinds is not None and entry.kind not in kinds:
                 continue

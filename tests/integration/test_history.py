@@ -55,7 +55,7 @@ def test_a_killed_connection_is_told_within_two_seconds_and_its_return(
     assert [entry["kind"] for entry in events(hub, after=last_id, connection=connection_id)] == ["connected", "lost"]
     assert events(hub, after=last_id, connection="conn_999") == []
     of_now = eventually(lambda: (body := history(hub, since=killed_at))["times"] and body)
-    assert [entry["id"] for entry in of_now["annotations"]][:2] == [lost["id"], back["id"]]
+    assert {lost["id"], back["id"]} <= {entry["id"] for entry in of_now["annotations"]}
     assert all(time_ > killed_at for time_ in of_now["times"])
 
 

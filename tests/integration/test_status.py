@@ -80,7 +80,7 @@ def test_what_it_says_while_a_product_is_stuck_and_while_the_exchange_is_gone(
     assert stuck["up"] is True
     assert stuck["trusted"] is False
     assert stuck["sentence"] == "The hub is up, but only 39 of 40 prices can be trusted right now."
-    assert seconds_ago(stuck) < 3
+    assert seconds_ago(stuck) < 6
     assert hub.get("/status").status_code == 200
     healed = eventually(lambda: (body := status(hub))["state"] == "ok" and body, 30)
     assert stuck["since"] < healed["since"]
@@ -90,7 +90,7 @@ def test_what_it_says_while_a_product_is_stuck_and_while_the_exchange_is_gone(
     (page,) = eventually(lambda: (page := hub.get("/status", headers=HTML)).status_code == 503 and [page], 5)
     assert 'data-state="down"' in page.text
     assert "The live feed from the exchange is down" in page.text
-    assert seconds_ago(down := status(hub)) < 4
+    assert seconds_ago(down := status(hub)) < 8
     assert down["incidents_24h"]["connections_lost"] >= 3
     back = eventually(lambda: (body := status(hub))["state"] == "ok" and body, 30)
     assert healed["since"] < back["since"]
