@@ -49,7 +49,7 @@ const board = new Source("/board", BOARD_EVERY_MS, (body, asked, received) => {
   }
   map.request();
   prices.tidy();
-}, { wanted: () => !isFrozen() });
+}, { wanted: () => !isFrozen() && !document.hidden });
 
 const health = new Source("/health", HEALTH_EVERY_MS, (body, asked, received) => {
   learn(body.last_updated, asked, received);

@@ -194,8 +194,8 @@ export class PriceTable {
     }
     setData(row.tr, "trust", p.trust);
     setShape(row.cells[0].firstElementChild, p.trust);
-    setText(row.trust, `, ${p.trust}`);
-    const marks = [p.priority ? "PRIORITY" : "", TRUST_MARKS[p.trust] ?? ""].filter(Boolean).join(" ");
+    setText(row.trust, `, ${p.trust}${p.priority ? ", priority pair" : ""}`);
+    const marks = [p.priority ? "★" : "", TRUST_MARKS[p.trust] ?? ""].filter(Boolean).join(" ");
     setText(row.marks, marks);
     if (row.reason !== p.reason) {
       row.reason = p.reason;

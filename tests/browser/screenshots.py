@@ -50,9 +50,10 @@ def main() -> None:
             time.sleep(1)
             driver.save_screenshot(PICTURES / "dashboard-light.png")
             page.dark()
-            drill("stuck")
-            eventually(lambda: page.js("return document.querySelector('#reasons button') !== null"), 15)
-            page.js("document.querySelector('#reasons button')?.click()")
+            drill("outage")
+            eventually(lambda: page.js("return document.querySelector('#verdict').dataset.tone") != "ok", 15)
+            click = "const named = document.querySelector('#reasons button'); named?.click(); return named !== null;"
+            eventually(lambda: page.js(click))
             time.sleep(1.5)
             driver.save_screenshot(PICTURES / "dashboard-incident.png")
             page.js("location.hash = ''")

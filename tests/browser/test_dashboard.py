@@ -116,6 +116,18 @@ def test_no_barrier_is_found(dashboard: Callable[..., Page], dark: bool, width: 
     assert "color-contrast" in {rule for rule, *_ in page.violations()}
 
 
+@pytest.mark.parametrize("opened", ["BTC-USD", "conn_000", "NOPE-USD"])
+def test_no_barrier_is_found_in_a_drawer(page: Page, hub: HubProcess, opened: str) -> None:
+    if not AXE.is_dir():
+        need("axe-core (run `make test`, which installs it)", "the test of accessibility")
+    page.dark()
+    page.open(hub.url, fragment=f"open={opened}")
+    page.wait_until_live()
+    eventually(lambda: page.shown("#drawer") and opened in page.text("#drawer"))
+    page.driver.find_element(By.ID, "pause").click()
+    assert [found for found in page.violations() if found[1] in ("serious", "critical")] == []
+
+
 def test_it_says_what_the_hub_says(dashboard: Callable[..., Page], hub: HubProcess) -> None:
     page = dashboard()
     eventually(lambda: page.text("#verdict-word") == "All 326 prices can be trusted", 20)
