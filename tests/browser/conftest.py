@@ -107,7 +107,7 @@ class Page:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def wait_until_live(self, timeout: float = 15.0) -> None:
-        eventually(lambda: self.text("#link-text").startswith("live") and self.total(), timeout)
+        eventually(lambda: self.text("#link-text").startswith("live") and self.products(), timeout)
 
 
 def start_browser(folder: Path) -> Chrome:

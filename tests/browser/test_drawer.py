@@ -194,7 +194,7 @@ def test_a_slot_s_row_tells_its_last_minute(page: Page, hub_factory: Callable[..
     page.open(hub.url)
     page.wait_until_live()
     eventually(lambda: page.text("#connections-hint") == "3 slots · all connected", 20)
-    assert page.column("connections", 1) == ["connected"] * 3
+    eventually(lambda: page.column("connections", 1) == ["connected"] * 3)
     page.js("window.row = document.querySelector('[data-connection=conn_001]')")
     ticks = "return window.row.querySelector('.beat-d').getAttribute('d')?.split('M').length - 1"
     eventually(lambda: page.js(ticks) > 1)
@@ -210,7 +210,7 @@ def test_a_slot_s_row_tells_its_last_minute(page: Page, hub_factory: Callable[..
     eventually(lambda: page.column("connections", 0) == [mine])
     assert page.text("#connections-hint").startswith("1 of 3 slots")
     page.driver.find_element(By.CSS_SELECTOR, f"[data-connection={mine}] .c-bar").click()
-    assert page.text("#drawer h2") == mine
+    eventually(lambda: page.shown("#drawer") and page.text("#drawer h2") == mine)
 
 
 # -- actions -------------------------------------------------------------------------------------------
