@@ -170,7 +170,8 @@ class Watch:
             if not here or slot.status is not ConnectionStatus.CONNECTED or slot.uptime_seconds < RESUBSCRIBE_SECONDS:
                 continue
             mute = not self._book.delivering(slot.product_ids, now - RESUBSCRIBE_SECONDS)
-            if mute and (len(here) > 1 or len(slot.product_ids) == 1):
+            owed_here = sum(product_id in owing for product_id in slot.product_ids)
+            if mute and (owed_here > 1 or len(slot.product_ids) == 1):
                 _warn.warning("no_data", "connection=%s brings no data for %s", slot.connection_id, ",".join(here))
                 self._pool.replace(slot.connection_id, "no_data")
                 continue

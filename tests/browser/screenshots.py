@@ -13,7 +13,7 @@ from tests.browser.conftest import Page, start_browser
 from tests.conftest import ROOT, HubProcess, eventually
 
 PICTURES = ROOT / "docs"
-FILL_SECONDS = 200.0  # until five minutes of history have a shape
+FILL_SECONDS = 160.0  # until five minutes of history have a shape
 
 
 def demo(folder: str) -> tuple[HubProcess, str]:

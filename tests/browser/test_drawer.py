@@ -197,7 +197,7 @@ def test_a_slot_s_row_tells_its_last_minute(page: Page, hub_factory: Callable[..
     eventually(lambda: page.column("connections", 1) == ["connected"] * 3)
     page.js("window.row = document.querySelector('[data-connection=conn_001]')")
     ticks = "return window.row.querySelector('.beat-d').getAttribute('d')?.split('M').length - 1"
-    eventually(lambda: page.js(ticks) > 1)
+    eventually(lambda: (page.js(ticks) or 0) > 1)
     assert hub.simulator is not None
     hub.simulator.control("fault", {"kind": "kill", "connections": "all"})
     broken = "return ['c', 'x'].some((kind) => window.row.querySelector(`.beat-${kind}`).getAttribute('d'))"

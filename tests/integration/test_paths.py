@@ -100,7 +100,7 @@ class Account:
                 # REST's statistics name no trade; the snapshot's events have ages
                 if tick["trade_id"] and "age_ms" not in tick:
                     ids.setdefault(tick["crypto"], []).append(tick["trade_id"])
-        assert len(ids) > PRODUCTS / 2
+        assert len(ids) > PRODUCTS / 4  # a short test: not every product trades within it
         for product_id, found in ids.items():
             assert sorted(found) == list(range(min(found), happened[product_id]["last_id"] + 1)), product_id
 

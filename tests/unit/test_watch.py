@@ -433,6 +433,15 @@ def test_a_connection_that_brings_no_data_for_anybody_is_replaced(bench: Bench) 
     assert set(bench.pool.asked) == {("replace", "conn_000 no_data")}
 
 
+def test_the_products_of_a_connection_that_brings_no_data_need_not_be_owed_for_as_long(bench: Bench) -> None:
+    for product_id in bench.book.products:
+        bench.tick(7, product_id)
+    others = {"ADA-USD": 100, "SOL-USD": 100}
+    bench.run(RESUBSCRIBE_SECONDS - 1, beats={"BTC-USD": 9, "ETH-USD": 7}, ticks=others)
+    bench.run(1.3, beats={"BTC-USD": 9, "ETH-USD": 9}, ticks=dict.fromkeys(others, 200))
+    assert set(bench.pool.asked) == {("replace", "conn_000 no_data")}
+
+
 def test_a_connection_whose_only_product_is_mute_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = make(monkeypatch, StubSlot("conn_000", ("BTC-USD",)), StubSlot("conn_001", ("ETH-USD",)))
     bench.tick(7)
