@@ -37,7 +37,7 @@ export class Products {
       let p = known.get(id);
       if (!p) {
         changed = true;
-        p = { id, price: null, reason: "", tradedAt: null, verifiedAt: null, tickedAt: 0 };
+        p = { id, price: null, reason: "", tradedAt: null, verifiedAt: null, tickedAt: Number.NEGATIVE_INFINITY };
       }
       this.byId.set(id, p);
       p.rhythm = board.rhythm_ms[i];
