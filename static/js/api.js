@@ -7,11 +7,11 @@ const ASLEEP_MS = 250; // between two looks whether anybody wants it now
 const HIDDEN_FACTOR = 4; // a hidden page is kept fresh for its title and icon, at leisure
 
 /** GET JSON. /health answers 503 with a full body when it is critical: the body counts. Any other failure throws. */
-export async function getJson(path, timeoutMs = TIMEOUT_MS) {
+export async function getJson(path) {
   const answer = await fetch(path, {
     cache: "no-store",
     headers: { Accept: "application/json" },
-    signal: AbortSignal.timeout(timeoutMs),
+    signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   const isJson = answer.headers.get("Content-Type")?.startsWith("application/json");
   if (!answer.ok && !(answer.status === 503 && path === "/health" && isJson)) {

@@ -2,6 +2,7 @@
 
 import { secondsSince } from "./clock.js";
 
+const SHARED_MS = 500; // for which the hub gives everybody the same board
 export const TRUSTS = ["live", "quiet", "behind", "stale", "starting", "halted", "delisted"];
 export const TRUSTED = new Set(["live", "quiet"]);
 export const OFF_THE_MARKET = new Set(["halted", "delisted"]);
@@ -22,13 +23,13 @@ export class Products {
     this.byId = new Map();
     this.list = []; // by volume, as the board has them: the map's order
     this.simulated = null;
-    this.boardAt = null; // performance.now() of the moment that the last board speaks of
   }
 
   /** Take an answer of GET /board in; returns whether the products are others than before. */
   takeBoard(board, roundTripMs) {
-    // one body serves all who ask within half a second: what counts is when it was made
-    const now = performance.now() - (1000 * (secondsSince(board.time) ?? roundTripMs / 2000));
+    // one body serves all who ask within half a second: what counts is when it was made. It can't be older than that and
+    // its way, whatever this machine's clock says
+    const now = performance.now() - Math.min(1000 * (secondsSince(board.time) ?? 0), SHARED_MS + roundTripMs);
     const priority = new Set(board.priority);
     const known = this.byId;
     let changed = known.size !== board.products.length;
@@ -42,7 +43,6 @@ export class Products {
       this.byId.set(id, p);
       p.rhythm = board.rhythm_ms[i];
       p.connection = board.connection[i];
-      p.gaps = board.open_gaps[i];
       p.volume = board.volume_quote[i];
       p.priority = priority.has(id);
       if (now > p.tickedAt) { // a tick of the stream may be younger than what the board was made of
@@ -57,7 +57,6 @@ export class Products {
       }
     });
     this.simulated = board.simulated === true;
-    this.boardAt = now;
     if (changed) {
       // a cell of the map keeps its place while volumes move: only who joins or leaves changes anything
       const kept = this.list.filter((p) => this.byId.get(p.id) === p);

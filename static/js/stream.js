@@ -10,7 +10,7 @@ const CHOOSE_AFTER_MS = 150; // scrolling asks once, at its end
 
 /**
  * Connect to the hub and stay connected. Calls onTick(payload), onTrust(payload) and onChange() when the link goes up or
- * down. Returns {connected, everConnected, since, roundTripMs, show(ids)}: read, never written by others; show() says
+ * down. Returns {connected, everConnected, roundTripMs, refusal, show(ids)}: read, never written by others; show() says
  * which products are in sight.
  */
 export function openStream({ onTick, onTrust, onChange }) {
@@ -20,7 +20,7 @@ export function openStream({ onTick, onTrust, onChange }) {
   let timer = 0;
   let lastSentAt = null;
   const state = {
-    connected: false, everConnected: false, since: performance.now(), roundTripMs: null, refusal: null, show,
+    connected: false, everConnected: false, roundTripMs: null, refusal: null, show,
   };
   const socket = globalThis.io({
     transports: ["websocket", "polling"],
@@ -54,7 +54,6 @@ export function openStream({ onTick, onTrust, onChange }) {
     state.connected = connected;
     state.refusal = null;
     state.everConnected ||= connected;
-    state.since = performance.now();
     asked = new Set();
     lastSentAt = null;
     state.roundTripMs = null;
