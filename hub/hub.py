@@ -18,7 +18,7 @@ import orjson
 from hub.board import Board
 from hub.book import Book
 from hub.catalogue_keeper import CatalogueKeeper, changes
-from hub.config import Settings, load
+from hub.config import load
 from hub.fanout.broadcast import Fanout, Mode
 from hub.fanout.priority import UPDATE_INTERVAL_SECONDS, PriorityPairs
 from hub.feed.catalogue import Catalogue, CatalogueSource
@@ -37,6 +37,7 @@ from hub.parse import PRODUCT_ID
 from hub.past import Past
 from hub.payload import aged_payload, iso_time
 from hub.records import Records
+from hub.settings import Settings
 from hub.summary import Summary
 from hub.trust import by_catalogue
 from hub.watch import Watch

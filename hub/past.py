@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hub.book import Book
-from hub.config import Settings
 from hub.feed.repair import Repair
 from hub.ledger import Gap, Ledger
 from hub.model import Cause
 from hub.records import Records
+from hub.settings import Settings
 from hub.store import Store
 from hub.watch import Watch
 

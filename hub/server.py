@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hub import green, logs
-from hub.config import Settings, SettingsError, load
+from hub.config import SettingsError, load
 from hub.hub import PriceHub
+from hub.settings import Settings
 from hub.simulator.launch import SimulatorProcess, launch
 from hub.web.app import create_app
 from hub.web.events import tell_clients_of_stop

@@ -26,7 +26,6 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from hub.config import Settings
 from hub.feed.product_list import (
     CatalogueError,
     Stats,
@@ -39,6 +38,7 @@ from hub.feed.product_list import (
 from hub.feed.rest import RestClient, RestError
 from hub.feed.selectors import by_volume, select, usd_rate
 from hub.model import Product
+from hub.settings import Settings
 
 log = logging.getLogger(__name__)
 

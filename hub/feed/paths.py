@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from hub.config import Settings
 from hub.feed.aliases import AliasKeeper
 from hub.feed.dialects import AliasedDialect, by_name
 from hub.feed.intake import Callbacks
@@ -17,6 +16,7 @@ from hub.feed.policy import ON_DEMAND
 from hub.feed.pool import ConnectionPool, Path
 from hub.feed.rest import RestClient
 from hub.model import ConnectionSnapshot, ConnectionStatus
+from hub.settings import Settings
 from hub.worker import Worker
 
 PREFIXES = ("conn", "adv")  # of connection ids: the primary path's, and the other's

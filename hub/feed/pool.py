@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from hub.config import Settings
 from hub.feed import balance, sharding, watchdog
 from hub.feed.backoff import Backoff
 from hub.feed.budget import Budget
@@ -23,6 +22,7 @@ from hub.feed.tally import Totals
 from hub.feed.transfers import Transfers
 from hub.logs import Cooldown
 from hub.model import ConnectionSnapshot
+from hub.settings import Settings
 from hub.worker import Worker
 
 WATCH_INTERVAL_SECONDS = 0.05

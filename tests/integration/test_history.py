@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import requests
 
-from hub.config import Settings
 from hub.history import MAX_ANNOTATIONS
 from hub.hub import PriceHub
 from hub.rings import SERIES
+from hub.settings import Settings
 from hub.web.app import create_app
 from tests.conftest import HubProcess, eventually
 from tests.integration.test_socketio import Listener

@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from hub.config import Settings
 from hub.hub import PriceHub
+from hub.settings import Settings
 from hub.web import actions
 from hub.web.app import create_app
 from hub.web.drills import DrillError, Drills

@@ -12,7 +12,6 @@ import responses
 
 from hub import catalogue_keeper as keeper_module
 from hub.catalogue_keeper import LOOK_AGAIN_SECONDS, RETRY_SECONDS, CatalogueKeeper, Change, changes
-from hub.config import Settings
 from hub.feed.catalogue import (
     BELIEVED_AFTER,
     BELIEVED_AFTER_SECONDS,
@@ -26,6 +25,7 @@ from hub.feed.product_list import CatalogueError, parse_products, parse_stats
 from hub.feed.rest import RestClient, RestError
 from hub.hub import PriceHub
 from hub.model import Cause, Product
+from hub.settings import Settings
 
 URL = "https://api.example.com"
 KEPT = "catalogue-api.example.com.json"

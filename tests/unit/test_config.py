@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hub.config import EXCHANGE_REST_URL, EXCHANGE_WS_URL, Loaded, Settings, SettingsError, load
+from hub.config import Loaded, SettingsError, load
+from hub.settings import EXCHANGE_REST_URL, EXCHANGE_WS_URL, Settings
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 ADVANCED_TRADE_URL = "wss://advanced-trade-ws.coinbase.com"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from hub.config import Settings
+from hub.settings import Settings
 from tests.conftest import ROOT
 
 SETTINGS = [item.name.upper() for item in dataclasses.fields(Settings)]

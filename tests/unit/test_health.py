@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from flask import Flask
 
-from hub.config import Settings
 from hub.detect.health import ErrorWindow, HealthInput, coverage_percentage, headline, verdict
 from hub.hub import PriceHub
 from hub.model import HealthStatus, Heartbeat, Source, Ticker, Trust
+from hub.settings import Settings
 from hub.web.rest import make_blueprint
 
 WELL = HealthInput(

@@ -11,7 +11,6 @@ from typing import Any, cast
 import pytest
 from flask import Flask
 
-from hub.config import Settings
 from hub.feed.backoff import Backoff
 from hub.feed.catalogue import Catalogue
 from hub.feed.connection import Connection
@@ -22,6 +21,7 @@ from hub.feed.watchdog import Limits
 from hub.hub import PriceHub
 from hub.ledger import Gap
 from hub.model import Heartbeat, Product, Ticker, Trust
+from hub.settings import Settings
 from hub.web.rest import make_blueprint
 
 TIME = "2026-11-20T01:02:03Z"

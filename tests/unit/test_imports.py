@@ -96,7 +96,7 @@ def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
 @pytest.mark.parametrize("module", room("feed"))
 def test_the_feed_knows_nothing_of_what_comes_after_it(module: str) -> None:
     assert of_hub(module) <= {
-        "hub.config", "hub.logs", "hub.green", "hub.model", "hub.parse", "hub.wire", "hub.worker", *room("feed")
+        "hub.settings", "hub.logs", "hub.green", "hub.model", "hub.parse", "hub.wire", "hub.worker", *room("feed")
     }  # fmt: skip
 
 
@@ -122,7 +122,8 @@ ALLOWED = {
     "hub.records": {"hub.journal", "hub.logs", "hub.rings"},
     "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.records", "hub.worker"},
     "hub.past": {
-        "hub.book", "hub.config", "hub.feed.repair", "hub.ledger", "hub.model", "hub.records", "hub.store", "hub.watch",
+        "hub.book", "hub.feed.repair", "hub.ledger", "hub.model", "hub.records", "hub.settings", "hub.store",
+        "hub.watch",
     },
     "hub.watch": {
         "hub.book", "hub.feed.connection", "hub.feed.pool", "hub.feed.repair", "hub.ledger", "hub.logs", "hub.model",
@@ -141,7 +142,8 @@ ALLOWED = {
     "hub.summary": {"hub.detect", "hub.detect.health", "hub.hub", "hub.model", "hub.payload"},
     "hub.worker": set(),
     "hub.logs": set(),
-    "hub.config": {"hub.parse"},
+    "hub.config": {"hub.settings"},
+    "hub.settings": {"hub.parse"},
     "hub.parse": set(),
     "hub.green": set(),
 }  # fmt: skip
@@ -205,8 +207,9 @@ def test_eventlet_is_named_in_one_module(module: str) -> None:
 @pytest.mark.parametrize("module", room("simulator"))
 def test_the_simulator_is_an_exchange_and_no_part_of_the_hub(module: str) -> None:
     rooms = ("hub.book", "hub.feed", "hub.fanout", "hub.detect", "hub.web", "hub.hub", "hub.server", "hub.config",
-             "hub.ledger", "hub.store", "hub.past", "hub.watch", "hub.explain", "hub.plan", "hub.summary",
-             "hub.catalogue_keeper", "hub.audience", "hub.board", "hub.sampled", "hub.slots")  # fmt: skip
+             "hub.settings", "hub.ledger", "hub.store", "hub.past", "hub.watch", "hub.explain", "hub.plan",
+             "hub.summary", "hub.catalogue_keeper", "hub.audience", "hub.board", "hub.sampled",
+             "hub.slots")  # fmt: skip
     assert not within(of_hub(module), *rooms)
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hub.config import Settings, load
+from hub.config import load
+from hub.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {field.name.upper() for field in dataclasses.fields(Settings)}

@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
-from hub.config import Settings
 from hub.feed.connection import Connection
 from hub.hub import PriceHub
 from hub.plan import body
+from hub.settings import Settings
 
 
 class Slot(SimpleNamespace):

@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from hub.config import Settings
 from hub.feed.connection import Connection
 from hub.feed.pool import ConnectionPool
 from hub.feed.transfers import INSIST_SECONDS
 from hub.hub import PriceHub
+from hub.settings import Settings
 from tests.unit.test_transfers import StubConnection
 
 LATER = 1e9  # long after any pause

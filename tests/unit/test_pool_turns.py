@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from hub.config import Settings
 from hub.feed.connection import Connection
 from hub.feed.pool import ConnectionPool
 from hub.hub import PriceHub
+from hub.settings import Settings
 
 NOW = 1e9  # long after any pause
 

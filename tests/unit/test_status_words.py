@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from hub.config import Settings
 from hub.hub import PriceHub
 from hub.ledger import Gap
 from hub.model import Cause
+from hub.settings import Settings
 from hub.web.status import Status, _sentence
 
 
