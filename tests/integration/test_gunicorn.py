@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,16 +39,16 @@ class Gunicorn:
         self.log = folder / "gunicorn.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "gunicorn", "-c", "docker/gunicorn.conf.py", *arguments, "wsgi:app"]
+    def start(self, *arguments: str, app: str = "wsgi:app") -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "gunicorn", "-c", "docker/gunicorn.conf.py", *arguments, app]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, env=self.env, stdout=log, stderr=log, start_new_session=True
             )
         return self.process
 
-    def start_and_wait(self) -> None:
-        process = self.start()
+    def start_and_wait(self, app: str = "wsgi:app") -> None:
+        process = self.start(app=app)
 
         def healthy() -> bool:
             assert process.poll() is None, self.log.read_text()
@@ -167,6 +167,7 @@ def test_asked_for_a_second_worker_it_stays_with_one(gunicorn: Gunicorn) -> None
 def test_it_ends_in_time_and_its_clients_come_back(
     gunicorn: Gunicorn, stop: signal.Signals, transports: list[str] | None
 ) -> None:
+    gunicorn.env["DRAIN_SECONDS"] = "1"
     gunicorn.start_and_wait()
     client, tickers = connect(gunicorn.url, transports)
     try:
@@ -188,6 +189,7 @@ def test_it_ends_in_time_and_its_clients_come_back(
 
 
 def test_a_websocket_is_closed_as_by_a_restart(gunicorn: Gunicorn) -> None:
+    gunicorn.env["DRAIN_SECONDS"] = "1"
     gunicorn.start_and_wait()
     url = gunicorn.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
     client = websocket.create_connection(url, timeout=5)
@@ -200,3 +202,53 @@ def test_a_websocket_is_closed_as_by_a_restart(gunicorn: Gunicorn) -> None:
     assert not any(data[:1] in (b"1",) or data[:2] == b"41" for _, data in frames), "either makes clients stop for good"
     client.close()
     assert gunicorn.process.wait(timeout=STOP_SECONDS) == 0
+
+
+def test_a_worker_whose_loop_hangs_is_replaced(gunicorn: Gunicorn) -> None:
+    gunicorn.env["LOOP_STALL_EXIT_SECONDS"] = "3"
+    (gunicorn.folder / "stuck.py").write_text(
+        "from wsgi import app, service\nimport signal\nfrom hub import green\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: green.native('time').sleep(60))\n"
+    )
+    gunicorn.start_and_wait("stuck:app")
+    assert gunicorn.process is not None
+    (worker,) = children(gunicorn.process.pid)
+    os.kill(worker, signal.SIGUSR2)
+    live = lambda: requests.get(gunicorn.url + "/health/live", timeout=1).status_code == 200  # noqa: E731
+    eventually(lambda: children(gunicorn.process.pid) not in ([worker], []), 10)
+    eventually(lambda: quietly(live), 20)
+    log = gunicorn.log.read_text()
+    assert "which ends the process; it is in" in log
+    assert "stuck.py" in log
+    assert "WORKER TIMEOUT" not in log, "gunicorn's own bound is later"
+    gunicorn.process.send_signal(signal.SIGTERM)
+    assert gunicorn.process.wait(timeout=STOP_SECONDS) == 0
+
+
+def test_a_hurried_stop_is_quick(gunicorn: Gunicorn) -> None:
+    gunicorn.env["DRAIN_SECONDS"] = "20"
+    gunicorn.start_and_wait()
+    client, _ = connect(gunicorn.url)
+    assert gunicorn.process is not None
+    begun = time.monotonic()
+    gunicorn.process.send_signal(signal.SIGTERM)
+    eventually(lambda: requests.get(gunicorn.url + "/health/ready", timeout=2).json()["status"] == "draining", 3)
+    gunicorn.process.send_signal(signal.SIGTERM)  # which a service manager may send twice
+    time.sleep(1.0)
+    assert requests.get(gunicorn.url + "/health/live", timeout=2).status_code == 200
+    gunicorn.process.send_signal(signal.SIGINT)
+    assert gunicorn.process.wait(timeout=5) == 0
+    assert time.monotonic() - begun < 6
+    assert "Traceback" not in gunicorn.log.read_text()
+    client.shutdown()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def quietly(ask: Callable[[], bool]) -> bool:
+    try:
+        return ask()
+    except requests.RequestException:
+        return False
