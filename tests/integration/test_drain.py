@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import socket
 import subprocess
@@ -14,41 +13,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from hub.simulator.launch import launch
-from tests.conftest import ROOT, HubProcess, eventually
-from tests.returners import Returners, came_back, most_within_a_second, stop
+from tests.conftest import ROOT, eventually
+from tests.returners import Returners, Site, came_back, most_within_a_second, stop
 from tests.soak.crowds import connect
 
 PYTHON, JAVASCRIPT = (10, 10, 5), 15
 BOUND_SECONDS = 8.0
 TROUBLED = ("-m", "tests.drills.hub_program")
 UPLOAD = "POST /alert HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-
-
-class Site:
-    """A simulator, and hubs on it one after the other on the same port."""
-
-    def __init__(self, folder: Path) -> None:
-        self._stack = contextlib.ExitStack()
-        self.simulator = self._stack.enter_context(launch(["--products", "5", "--rate", "20"]))
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-
-    def start(self, *arguments: str, program: tuple[str, ...] | None = None, **settings: str) -> HubProcess:
-        settings = {
-            "WS_URL": self.simulator.ws_url, "REST_URL": self.simulator.rest_url, "WS_DIALECT": "exchange",
-            "STATE_DIR": str(self.folder), "PYTHONPATH": str(ROOT), **settings,
-        }  # fmt: skip
-        more = {"program": program} if program else {}
-        hub = HubProcess(None, settings, ["--port", str(self.port), *arguments], **more)
-        self._stack.callback(hub.stop)
-        eventually(lambda: hub.get("/health/ready").status_code == 200, 20)
-        return hub
-
-    def close(self) -> None:
-        self._stack.close()
 
 
 @pytest.fixture
