@@ -202,6 +202,13 @@ class PriceHub:
         """Return how many of the hub's own workers met a bug lately (``now``: monotonic seconds)."""
         return sum(worker.failed_lately(now) for worker in (*self._workers, *self.paths.workers))
 
+    def worker_failures(self) -> Counter[str]:
+        """Return the name of each worker → how many bugs it met."""
+        found: Counter[str] = Counter()
+        for worker in (*self._workers, *self.paths.workers):
+            found[worker.name] += worker.failures
+        return found
+
     def payload(self, quote: Quote, now: float | None = None) -> str:
         """Return a quote of the book as JSON text, with its trust and ages at ``now`` (monotonic)."""
         standing = self.book.standing(quote.ticker.product_id, time.monotonic() if now is None else now)

@@ -115,7 +115,8 @@ class ClientSocket(socket.Socket):
         outbox = self.outbox
         return Figures(
             self._shown_id, self.transport, now - self._connected_at, self._bytes_per_second, outbox.pending_bytes,
-            outbox.lagging, outbox.behind_seconds(now), outbox.conflated_total,
+            outbox.lagging, outbox.behind_seconds(now), outbox.conflated_total, outbox.dropped_total,
+            outbox.taken_bytes,
         )  # fmt: skip
 
     # -- what comes in for the client -----------------------------------------------------------------

@@ -160,8 +160,8 @@ class ConnectionPool:
         """Give up the last slots where they are not needed, and their products have gone."""
         while len(self._slots) > self._needed and not self._slots[-1].products:
             slot = self._slots.pop()
+            self._count_retired(slot)  # at once: a reader of the totals sees it in one of the places
             self.transfers.leave(slot)
-            self._count_retired(slot)
         self.schedule.keep([slot.id for slot in self._slots])
 
     def _count_retired(self, connection: Connection) -> None:
@@ -276,10 +276,9 @@ class ConnectionPool:
         """Return product → tickers that came, since the start."""
         return self._ticks.copy()
 
-    def totals(self) -> tuple[int, int]:
-        """Return (frames received, errors) since the start, given-up slots included."""
-        totals = [self._retired, *(slot.totals() for slot in self._slots)]
-        return sum(one.messages for one in totals), sum(one.errors for one in totals)
+    def totals(self) -> Totals:
+        """Return the counts since the start, given-up slots included."""
+        return Totals(*map(sum, zip(self._retired, *(slot.totals() for slot in self._slots), strict=True)))
 
     def refused(self) -> dict[str, int]:
         """Return how many frames were not believed or not understood, by reason."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter, deque
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ READ_TIMEOUT_SECONDS = 10.0
 TOTAL_TIMEOUT_SECONDS = 20.0
 MAX_PENALTY_SECONDS = 8.0
 MAX_BODY_BYTES = 16_777_216
+THROTTLED = (429, 503)  # statuses that say that it is too much for the exchange
 
 
 class RestError(Exception):
@@ -40,19 +42,26 @@ class RestClient:
         self._turn = threading.Lock()  # one request at a time: the session is shared, and so is the budget
         self._next = 0.0
         self._penalty = 0.0
+        self._asked: deque[float] = deque(maxlen=REQUESTS_PER_SECOND)  # when, in monotonic seconds
+        self.outcomes = Counter(ok=0, throttled=0, failed=0)  # of the requests since the start
         self.simulated = False  # whether an answer carried the simulator's mark
 
     def get_json(self, path: str) -> Any:
         """Return the parsed body of ``GET path``. Raises ``RestError`` for everything but a 200 with strict JSON."""
         with self._turn:
             time.sleep(max(0.0, self._next - time.monotonic()))
-            self._next = time.monotonic() + 1 / REQUESTS_PER_SECOND
+            self._asked.append(time.monotonic())
+            self._next = self._asked[-1] + 1 / REQUESTS_PER_SECOND
+            outcome = "failed"
             try:
                 with green.deadline(TOTAL_TIMEOUT_SECONDS):
                     status, body = self._get(self._base_url + path)
                 self._ease(status)
+                outcome = "ok" if status == 200 else "throttled" if status in THROTTLED else "failed"
             except (OSError, requests.RequestException) as error:
                 raise RestError(f"GET {path}: {type(error).__name__}: {str(error)[:300]}") from error
+            finally:
+                self.outcomes[outcome] += 1
         if status != 200:
             raise RestError(f"GET {path}: status {status}", status)
         try:
@@ -62,8 +71,16 @@ class RestClient:
 
     def _ease(self, status: int) -> None:
         """Ask more slowly while the exchange says that it is too much for it."""
-        self._penalty = min(MAX_PENALTY_SECONDS, max(1.0, self._penalty * 2)) if status in (429, 503) else 0.0
+        self._penalty = min(MAX_PENALTY_SECONDS, max(1.0, self._penalty * 2)) if status in THROTTLED else 0.0
         self._next = max(self._next, time.monotonic() + self._penalty)
+
+    @property
+    def requests_left(self) -> int:
+        """How many requests the budget has left for this second; 0 while the exchange says that it is too much."""
+        now = time.monotonic()
+        if self._penalty and self._next > now:
+            return 0
+        return REQUESTS_PER_SECOND - sum(now - at < 1.0 for at in list(self._asked))
 
     def close(self) -> None:
         """Close idle connections."""

@@ -9,6 +9,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from hub.hub import PriceHub
+from hub.metrics import make_registry
 from hub.web import guard
 from hub.web.actions import Actions
 from hub.web.board import add_board
@@ -16,6 +17,7 @@ from hub.web.dashboard import add_dashboard
 from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
 from hub.web.history import add_history
+from hub.web.metrics import add_metrics
 from hub.web.rest import make_blueprint
 from hub.web.status import Status
 
@@ -32,6 +34,7 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
     guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, hub.watch.settle)
     actions = Actions(hub, Drills(hub, simulator) if simulator is not None else None)
     status = Status(hub)
+    registry = make_registry(hub)
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)
@@ -39,6 +42,7 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
         add_history(routes, hub)
         actions.add_to(routes)
         status.add_to(routes)
+        add_metrics(routes, registry)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub)
     with_socketio = app.wsgi_app

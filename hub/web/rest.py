@@ -34,6 +34,7 @@ INDEX = (
     "/price/BTC-USD/explain",
     "/gaps",
     "/latency",
+    "/metrics",
     "/history",
     "/journal",
     "/signals",
