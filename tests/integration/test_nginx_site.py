@@ -169,6 +169,21 @@ def test_a_restart_of_the_hub_is_a_503_in_json_and_clients_come_back(
             client.shutdown()
 
 
+def test_behind_a_proxy_the_clients_keep_their_addresses(hub: HubProcess, folder: Callable[[], Path]) -> None:
+    there = folder()
+    text = (ROOT / "docker/nginx.d/behind-a-proxy.conf.example").read_text(encoding="utf-8")
+    assert "172.16.0.0/12" in text
+    (there / "price-hub.d").mkdir()
+    (there / "price-hub.d/proxy.conf").write_text(text.replace("172.16.0.0/12", "127.0.0.1"), encoding="utf-8")
+    with nginx.running(there, hub.port) as site:
+        for claimed, status in (("203.0.113.9", 403), ("127.0.0.1, 203.0.113.9", 403), ("::1", 403)):
+            headers = {"X-Forwarded-For": claimed, "Authorization": "Bearer of-no-use"}
+            answer = requests.post(site + "/connections/conn_000/rotate", headers=headers, timeout=5)
+            assert answer.status_code == status
+            by_nginx = "Only from inside" in answer.text
+            assert by_nginx == (claimed != "::1"), "what the proxy says is believed; it names the last one it saw"
+
+
 def test_tls_as_shipped(hub: HubProcess, folder: Callable[[], Path]) -> None:
     openssl = need("openssl", "a certificate")
     there, port = folder(), nginx.free_port()
@@ -178,7 +193,7 @@ def test_tls_as_shipped(hub: HubProcess, folder: Callable[[], Path]) -> None:
          "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
-    text = (ROOT / "docker/nginx-tls.conf").read_text(encoding="utf-8")
+    text = (ROOT / "docker/nginx.d/tls.conf.example").read_text(encoding="utf-8")
     for old, new in (
         ("listen 443 ", f"listen 127.0.0.1:{port} "),
         ("/etc/letsencrypt/live/prices.example.com/fullchain.pem", str(certificate)),
