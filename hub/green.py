@@ -37,6 +37,24 @@ def patch() -> None:
     import eventlet
 
     eventlet.monkey_patch()
+    _ask_for_names_anew()
+
+
+def _ask_for_names_anew() -> None:
+    """Have each look-up ask the name servers, those of now.
+
+    eventlet keeps what it heard (that a name is unknown even for ever, where the answer does not say for how long), and
+    reads resolv.conf once.
+    """
+    from eventlet.support import greendns
+
+    class Fresh(greendns.ResolverProxy):
+        def query(self, *args: Any, use_network: bool = True, **options: Any) -> Any:
+            if use_network:
+                self.clear()
+            return super().query(*args, use_network=use_network, **options)
+
+    greendns.resolver = Fresh(hosts_resolver=greendns.HostsResolver())
 
 
 def is_patched() -> bool:

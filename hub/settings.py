@@ -83,7 +83,7 @@ class Settings:
         15, parse.integer(1, 400), "products on one WebSocket connection", group="Connections to it"
     )
     connect_timeout_seconds: float = _setting(
-        10.0, parse.number(0.5, 60.0), "deadline over DNS, TCP, TLS and handshake together"
+        10.0, parse.number(0.5, 60.0), "deadline over DNS, TCP, proxy, TLS and handshake together"
     )
     connect_interval_ms: int = _setting(
         # 8 intervals of 125 ms are exactly the second in which the exchange counts 8 connects: 5 ms are for jitter

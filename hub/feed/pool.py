@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import threading
 import time
 from collections import Counter
@@ -11,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from hub.feed import balance, sharding, watchdog
+from hub.feed import balance, sharding, tls, watchdog
 from hub.feed.backoff import Backoff
 from hub.feed.budget import Budget
 from hub.feed.connection import Connection
@@ -76,7 +75,7 @@ class ConnectionPool:
         self._was_up = False
         self._hurried_at = float("-inf")
         # one context for all: it holds the trusted roots, which cost time and memory to load
-        self._tls = ssl.create_default_context() if self.path.url.startswith("wss:") else None
+        self._tls = tls.context() if self.path.url.startswith("wss:") else None
         self._slots: list[Connection] = []
         self._products: tuple[str, ...] = ()  # the busiest first
         self._needed = 0  # slots; those after them leave when their products have gone over

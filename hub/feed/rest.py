@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 import time
 from collections import Counter, deque
@@ -11,6 +13,8 @@ import orjson
 import requests
 
 from hub import green
+from hub.feed.proxy import find as find_proxy
+from hub.feed.tls import Adapter, why
 
 REQUESTS_PER_SECOND = 8  # the exchange allows 10 a second and address; repairs and people share the address
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -39,6 +43,9 @@ class RestClient:
         self._base_url = base_url
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "price-hub"
+        self._session.trust_env = False  # no .netrc goes to the exchange; roots and proxies are the WebSockets' own
+        if base_url.startswith("https:"):
+            self._session.mount("https://", Adapter())
         self._turn = threading.Lock()  # one request at a time: the session is shared, and so is the budget
         self._next = 0.0
         self._penalty = 0.0
@@ -59,7 +66,7 @@ class RestClient:
                 self._ease(status)
                 outcome = "ok" if status == 200 else "throttled" if status in THROTTLED else "failed"
             except (OSError, requests.RequestException) as error:
-                raise RestError(f"GET {path}: {type(error).__name__}: {str(error)[:300]}") from error
+                raise RestError(f"GET {path}: {type(error).__name__}: {_innermost(error)[:300]}") from error
             finally:
                 self.outcomes[outcome] += 1
         if status != 200:
@@ -89,7 +96,11 @@ class RestClient:
     def _get(self, url: str) -> tuple[int, bytes]:
         give_up_at = time.monotonic() + TOTAL_TIMEOUT_SECONDS
         timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
-        with self._session.get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
+        proxy = find_proxy(url)
+        proxies = {"http": proxy.url, "https": proxy.url} if proxy else None
+        with self._session.get(
+            url, timeout=timeout, stream=True, allow_redirects=False, proxies=proxies
+        ) as response:  # fmt: skip
             self.simulated = self.simulated or "X-Simulated" in response.headers
             body = bytearray()
             for chunk in response.iter_content(65_536):  # raises for a body that is cut off
@@ -99,3 +110,15 @@ class RestClient:
                 if time.monotonic() > give_up_at:  # on native threads, where no deadline interrupts
                     raise RestError(f"GET {url}: body not complete within {TOTAL_TIMEOUT_SECONDS:g} s")
             return response.status_code, bytes(body)
+
+
+def _innermost(error: BaseException) -> str:
+    """Return what the network said, beneath what the libraries made of it."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, ssl.SSLError):
+            return why(inner)
+        if isinstance(inner, socket.gaierror):
+            return f"the host's name can't be found: {inner}"
+        inner = inner.__context__
+    return str(error)
