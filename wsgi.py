@@ -16,9 +16,8 @@ try:
 except SettingsError as error:
     raise SystemExit("The settings can't be run:\n  " + "\n  ".join(error.problems)) from None
 logs.configure(settings.log_level)
-_service = Service(settings)
-_service.start()
-_service.show_token()
+service = Service(settings)
+service.start()
+service.show_token()
 
-app = _service.app
-drain = _service.stop
+app = service.app

@@ -31,6 +31,7 @@ from hub.history import History
 from hub.journal import Journal
 from hub.ledger import Ledger
 from hub.logs import Cooldown
+from hub.loop_watch import LoopWatch
 from hub.model import ConnectionSnapshot, Quote
 from hub.notes import Notes
 from hub.parse import PRODUCT_ID
@@ -91,7 +92,8 @@ class PriceHub:
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
         self.started_at = time.monotonic()
         self.board = Board(self)
-        self._started = self._stopped = False
+        self.loop_watch = LoopWatch(settings.loop_stall_exit_seconds)  # started by who owns the process
+        self._started = self._stopped = self._draining = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.fallback.worker,
             self.catalogue.worker, self.history.worker, self.board.worker,
@@ -113,6 +115,13 @@ class PriceHub:
             worker.start()
         return self
 
+    def drain(self, within_seconds: float) -> None:
+        """Tell every client that the hub stops, and let none in any more; prices go on until ``stop``. Idempotent."""
+        if not self._draining:
+            self._draining = True
+            self.publish("hub_stopping", f'{{"reconnect":true,"within_ms":{int(within_seconds * 1000)}}}')
+            self.fanout.send_all()
+
     def stop(self, timeout_seconds: float = 4.0) -> None:
         """Stop taking in, send what is gathered, end every thread, within ``timeout_seconds`` altogether."""
         if not self._started or self._stopped:
@@ -123,8 +132,8 @@ class PriceHub:
         def left() -> float:
             return max(0.05, give_up_at - time.monotonic())
 
+        self.drain(0.0)
         self.paths.stop(left() / 2)
-        self.publish("hub_stopping", '{"reconnect":true}')
         self.fanout.stop(left() / 2)
         for worker in self._workers:
             worker.stop(left() / 2)
@@ -180,6 +189,11 @@ class PriceHub:
             self.publish(event, orjson.dumps(body).decode())
 
     # -- reading --------------------------------------------------------------------------------------
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is about to stop: what goes away now goes on purpose."""
+        return self._draining
 
     @property
     def simulated(self) -> bool:

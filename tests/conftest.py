@@ -113,7 +113,7 @@ class HubProcess:
 
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGINT)  # which is quick, where SIGTERM gives clients their time
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:

@@ -142,8 +142,7 @@ class Fanout:
     def stop(self, timeout_seconds: float = 1.0) -> None:
         """Send what is gathered and end the worker. Idempotent."""
         self.worker.stop(timeout_seconds)
-        self.flush()
-        self._release(time.monotonic(), all_of_it=True)
+        self.send_all()
 
     # -- clients --------------------------------------------------------------------------------------
 
@@ -252,6 +251,11 @@ class Fanout:
             if self._joining and (loose := [item for item in messages if item.event not in CONFLATED]):
                 for joiner in self._joining.values():
                     joiner.missed += loose
+
+    def send_all(self) -> None:
+        """Offer what is gathered, and what clients' own pace holds back."""
+        self.flush()
+        self._release(time.monotonic(), all_of_it=True)
 
     def _offer(self, messages: Iterable[Message]) -> None:
         now = time.monotonic()

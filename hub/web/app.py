@@ -18,6 +18,7 @@ from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
 from hub.web.history import add_history
 from hub.web.metrics import add_metrics
+from hub.web.probes import Probes
 from hub.web.rest import make_blueprint
 from hub.web.status import Status
 
@@ -33,8 +34,7 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
     app.url_map.strict_slashes = False
     guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, hub.watch.settle)
     actions = Actions(hub, Drills(hub, simulator) if simulator is not None else None)
-    status = Status(hub)
-    registry = make_registry(hub)
+    status, probes, registry = Status(hub), Probes(hub), make_registry(hub)
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)
@@ -43,6 +43,7 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
         actions.add_to(routes)
         status.add_to(routes)
         add_metrics(routes, registry)
+        probes.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub)
     with_socketio = app.wsgi_app
