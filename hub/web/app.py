@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,20 @@ from hub.web.dashboard import add_dashboard
 from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
 from hub.web.history import add_history
+from hub.web.operators import add_operators
 from hub.web.rest import make_blueprint
 from hub.web.status import Status
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, SocketIO]:
+def create_app(
+    hub: PriceHub, simulator: Control | None = None, sources: Mapping[str, str] | None = None
+) -> tuple[Flask, SocketIO]:  # fmt: skip
     """Return the Flask application (its ``wsgi_app`` carries Socket.IO too) and its Socket.IO server.
 
     ``simulator`` breaks something on command: that of a hub which has one of its own, for drills.
+    ``sources``: setting → where it came from.
     """
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
@@ -37,6 +42,7 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
         add_dashboard(routes, hub)
         add_board(routes, hub)
         add_history(routes, hub)
+        add_operators(routes, hub, sources or {})
         actions.add_to(routes)
         status.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)

@@ -45,6 +45,10 @@ INDEX = (
     "/clients",
     "/actions",
     "/status",
+    "/config",
+    "/services/status",
+    "/websocket/status",
+    "/performance/metrics",
     "/dashboard",
 )
 
