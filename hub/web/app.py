@@ -14,6 +14,7 @@ from hub.web import guard
 from hub.web.actions import Actions
 from hub.web.board import add_board
 from hub.web.dashboard import add_dashboard
+from hub.web.documents import add_documents
 from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
 from hub.web.history import add_history
@@ -43,6 +44,7 @@ def create_app(
         add_board(routes, hub)
         add_history(routes, hub)
         add_operators(routes, hub, sources or {})
+        add_documents(routes, hub)
         actions.add_to(routes)
         status.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
