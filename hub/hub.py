@@ -42,6 +42,7 @@ from hub.settings import Settings
 from hub.summary import Summary
 from hub.trust import by_catalogue
 from hub.watch import Watch
+from hub.worker import Worker
 
 MAX_PRIORITY_PAIRS = 1_000
 HEARTBEATS_FRESH = 10  # heartbeats for which one proves that its product is quiet
@@ -212,9 +213,14 @@ class PriceHub:
         """Return the body of ``GET /health``."""
         return self._summary.body()
 
+    @property
+    def workers(self) -> list[Worker]:
+        """The hub's own workers."""
+        return [*self._workers, *self.paths.workers]
+
     def failed_workers(self, now: float) -> int:
-        """Return how many of the hub's own workers met a bug lately (``now``: monotonic seconds)."""
-        return sum(worker.failed_lately(now) for worker in (*self._workers, *self.paths.workers))
+        """Return how many of them met a bug lately (``now``: monotonic seconds)."""
+        return sum(worker.failed_lately(now) for worker in self.workers)
 
     def worker_failures(self) -> Counter[str]:
         """Return the name of each worker → how many bugs it met."""

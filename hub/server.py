@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hub import green, logs
@@ -31,21 +31,25 @@ log = logging.getLogger("hub")
 class Service:
     """A running hub behind its WSGI application; what both entry points share."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sources: Mapping[str, str]) -> None:
+        """``sources``: setting → where it came from, for ``GET /config``."""
         self.simulator = start_simulator(settings) if settings.simulate else None
         self.made_up_token: str | None = None
         if self.simulator is not None:
             if not settings.admin_token:
                 self.made_up_token = secrets.token_urlsafe(18)
-            settings = settings.replace(
-                admin_token=settings.admin_token or self.made_up_token,
-                ws_url=self.simulator.ws_url, rest_url=self.simulator.rest_url, ws_dialect="exchange",
-                advanced_trade_ws_url=self.simulator.advanced_trade_ws_url,
-                advanced_trade_rest_url=self.simulator.advanced_trade_rest_url,
-            )  # fmt: skip
+            own = {
+                "ws_url": self.simulator.ws_url, "rest_url": self.simulator.rest_url, "ws_dialect": "exchange",
+                "advanced_trade_ws_url": self.simulator.advanced_trade_ws_url,
+                "advanced_trade_rest_url": self.simulator.advanced_trade_rest_url,
+                **({"admin_token": self.made_up_token} if self.made_up_token else {}),
+            }  # fmt: skip
+            settings = settings.replace(**own)
+            sources = {**sources, **dict.fromkeys(own, "simulator")}
         self.settings = settings
         self.hub = PriceHub(settings)
-        self.app, self.socketio = create_app(self.hub, self.simulator.control if self.simulator is not None else None)
+        control = self.simulator.control if self.simulator is not None else None
+        self.app, self.socketio = create_app(self.hub, control, sources)
 
     def show_token(self) -> None:
         """Print the admin token that was made up, if one was; one that was set is never shown."""
@@ -110,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Can't listen on {settings.host}:{settings.port}: {error}", file=sys.stderr)
         return 1
     try:
-        service = Service(settings)
+        service = Service(settings, loaded.sources)
     except RuntimeError as error:
         print(f"Can't start: {error}", file=sys.stderr)
         return 1

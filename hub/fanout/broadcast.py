@@ -151,6 +151,11 @@ class Fanout:
         """How many clients get events."""
         return len(self._joining) + len(self._plain) + len(self._choosers)
 
+    @property
+    def gathered_count(self) -> int:
+        """How many events wait for the next flush."""
+        return len(self._gathered)
+
     def clients(self) -> list[tuple[Client, Choice]]:
         """Return every client and what it asked for."""
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from hub.web import guard
 from hub.web.actions import Actions
 from hub.web.board import add_board
 from hub.web.dashboard import add_dashboard
+from hub.web.documents import add_documents
 from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
 from hub.web.history import add_history
 from hub.web.metrics import add_metrics
+from hub.web.operators import add_operators
 from hub.web.probes import Probes
 from hub.web.rest import make_blueprint
 from hub.web.status import Status
@@ -25,10 +28,13 @@ from hub.web.status import Status
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, SocketIO]:
+def create_app(
+    hub: PriceHub, simulator: Control | None = None, sources: Mapping[str, str] | None = None
+) -> tuple[Flask, SocketIO]:  # fmt: skip
     """Return the Flask application (its ``wsgi_app`` carries Socket.IO too) and its Socket.IO server.
 
     ``simulator`` breaks something on command: that of a hub which has one of its own, for drills.
+    ``sources``: setting → where it came from.
     """
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
@@ -40,6 +46,8 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
         add_dashboard(routes, hub)
         add_board(routes, hub)
         add_history(routes, hub)
+        add_operators(routes, hub, sources or {})
+        add_documents(routes, hub)
         actions.add_to(routes)
         status.add_to(routes)
         add_metrics(routes, registry)
