@@ -15,7 +15,7 @@ try:
     settings = load([], os.environ, Path(".env")).settings
 except SettingsError as error:
     raise SystemExit("The settings can't be run:\n  " + "\n  ".join(error.problems)) from None
-logs.configure(settings.log_level)
+logs.configure(settings.log_level, settings.log_format)
 _service = Service(settings)
 _service.start()
 _service.show_token()

@@ -7,6 +7,7 @@ point. A program that only imports ``hub`` is left alone: the feed then runs on 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import resource
 import select
@@ -302,3 +303,12 @@ def call_native(function: Callable[..., Any], *arguments: Any) -> Any:
     from eventlet import tpool
 
     return tpool.execute(function, *arguments)
+
+
+def native(module: str) -> Any:
+    """Return a module of the standard library as it is without ``patch()``: for what runs on a native thread."""
+    if not is_patched():
+        return importlib.import_module(module)
+    from eventlet import patcher
+
+    return patcher.original(module)

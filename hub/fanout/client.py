@@ -284,7 +284,7 @@ class ClientSocket(socket.Socket):
             label = reason.name.lower()
             self.server.counters[f"cut_{label}"] += 1
             pending = self.outbox.pending_bytes
-            _warn.warning(label, "cut client=%s reason=%d %s pending_bytes=%d", self.sid, reason, label, pending)
+            _warn.warning(label, "cut client=%s code=%d reason=%s pending_bytes=%d", self.sid, reason, label, pending)
         if self._writable and not self.outbox.pending_bytes:
             with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
                 green.send_some(self._ws, close_frame(reason, reason.name.lower()))
@@ -307,7 +307,7 @@ class ClientSocket(socket.Socket):
         while self.outbox.pending_bytes and time.monotonic() < give_up_at:
             self.server.sleep(0.005)
         if self.outbox.pending_bytes:
-            log.warning("client=%s was not told of the stop: it does not read", self.sid)
+            _warn.warning("not_told", "client=%s was not told of the stop: it does not read", self.sid)
             green.cut(self._ws)
         elif self._ws is not None:
             green.end_sending(self._ws)
@@ -342,7 +342,7 @@ class ClientSocket(socket.Socket):
 
     def _refused(self, reason: str) -> None:
         self.server.counters[f"refused_{reason}"] += 1
-        _warn.warning(reason, "client=%s is refused: %s", self.sid, reason)
+        _warn.warning(reason, "refused client=%s reason=%s", self.sid, reason)
 
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":

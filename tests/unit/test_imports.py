@@ -105,7 +105,9 @@ ALLOWED = {
     "hub.fanout.batch": {"hub.wire"},
     "hub.fanout.outbox": {"hub.fanout.batch"},
     "hub.fanout.latency": set(),
-    "hub.fanout.broadcast": {"hub.fanout.batch", "hub.fanout.choice", "hub.fanout.latency", "hub.worker"},
+    "hub.fanout.broadcast": {
+        "hub.fanout.batch", "hub.fanout.choice", "hub.fanout.latency", "hub.logs", "hub.worker",
+    },
     "hub.fanout.priority": {"hub.worker"},
     "hub.fanout.client": {
         "hub.fanout.batch", "hub.fanout.broadcast", "hub.fanout.choice", "hub.fanout.limits", "hub.fanout.outbox",
@@ -139,9 +141,10 @@ ALLOWED = {
     "hub.slots": {"hub.feed.connection", "hub.feed.pool", "hub.hub", "hub.model", "hub.payload"},
     "hub.audience": {"hub.hub"},
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
-    "hub.summary": {"hub.detect", "hub.detect.health", "hub.hub", "hub.model", "hub.payload"},
+    "hub.summary": {"hub.detect", "hub.detect.health", "hub.logs", "hub.hub", "hub.model", "hub.payload"},
     "hub.worker": set(),
-    "hub.logs": set(),
+    "hub.logs": {"hub.log_writer"},
+    "hub.log_writer": {"hub.green"},
     "hub.config": {"hub.settings"},
     "hub.settings": {"hub.parse"},
     "hub.parse": set(),
