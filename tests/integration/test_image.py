@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -53,19 +54,23 @@ def test_the_image_runs_without_root_on_a_read_only_root(app: Path) -> None:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1", "HOST": "127.0.0.1", "PORT": str(port), "STATE_DIR": str(state),
             "WS_URL": simulator.ws_url, "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",
+            "NOTIFY_SOCKET": str(app.parent / "notify"),
         }  # fmt: skip
         log = state.parent / "log"
-        with log.open("wb") as out:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, log.open("wb") as out:
+            systemd.bind(env["NOTIFY_SOCKET"])
+            systemd.settimeout(20)
             server = subprocess.Popen(
                 [*as_the_user(), *json.loads(words["CMD"])], cwd=app, env=env, stdout=out, stderr=out
             )
+            assert b"READY=1" in systemd.recv(4096), "the unit waits for it (Type=notify)"
         try:
 
             def covered() -> bool:
                 assert server.poll() is None, log.read_text()
                 try:
                     body = requests.get(f"http://127.0.0.1:{port}/health", timeout=2).json()
-                except requests.ConnectionError:
+                except requests.RequestException:
                     return False
                 return body["coverage_percentage"] == 100
 
