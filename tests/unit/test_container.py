@@ -179,6 +179,15 @@ def test_what_is_mounted_exists_and_what_is_kept_has_a_name(compose: dict[str, A
             assert source in compose["volumes"], volume
 
 
+def test_grafana_finds_the_dashboard_where_it_is_told_to_look(compose: dict[str, Any]) -> None:
+    (mounted,) = (v.split(":")[1] for v in compose["services"]["grafana"]["volumes"] if "dashboard.json" in v)
+    providers = [
+        yaml.safe_load(path.read_text(encoding="utf-8"))["providers"]
+        for path in (ROOT / "docker/grafana/provisioning/dashboards").glob("*.yml")
+    ]
+    assert [provider["options"]["path"] for found in providers for provider in found] == [str(Path(mounted).parent)]
+
+
 @pytest.mark.parametrize("path", ["/socket.io/", "/api/", "/"])
 def test_nginx_passes_each_path_on_unchanged(path: str) -> None:
     config = read("docker/nginx-site.conf")
