@@ -46,6 +46,34 @@ class Loaded:
         return "\n".join(lines)
 
 
+def shown(settings: Settings, sources: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return each setting's name → its value and source, for whoever may read; of a secret only whether it is set."""
+    found = {}
+    for item in dataclasses.fields(Settings):
+        value, secret = getattr(settings, item.name), item.metadata["secret"]
+        found[item.name.upper()] = {
+            "value": None if secret else _public(value),
+            "set": value not in ((), "", None),
+            "secret": secret,
+            "source": sources.get(item.name, "default"),
+        }
+    return found
+
+
+def _public(value: Any) -> Any:
+    """Return a setting's value as JSON has it; of a URL without what may be a password or a key."""
+    if isinstance(value, tuple):
+        return [_public(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    if "://" not in text:
+        return text
+    parts = urlsplit(text)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="(hidden)" if parts.query else "", fragment="").geturl()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="app.py",

@@ -187,7 +187,7 @@ def test_a_websocket_is_closed_as_by_a_restart(gunicorn: Gunicorn) -> None:
     assert gunicorn.process is not None
     gunicorn.process.send_signal(signal.SIGTERM)
     frames: list[tuple[int, bytes]] = []
-    eventually(lambda: frames.append(client.recv_data(control_frame=True)) or frames[-1][0] == 8, 5)
+    eventually(lambda: frames.append(client.recv_data(control_frame=True)) or frames[-1][0] == 8, 5, 0.0)
     assert int.from_bytes(frames[-1][1][:2]) == 1012, "service restart"
     assert not any(data[:1] in (b"1",) or data[:2] == b"41" for _, data in frames), "either makes clients stop for good"
     client.close()

@@ -1,0 +1,89 @@
+"""Every Socket.IO event, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hub.web.interface.glossary import or_null
+from hub.web.interface.protocol import examples
+from hub.web.interface.routes import TICKER
+from hub.web.interface.schema import Notes
+
+TO_CLIENT, TO_HUB = "to the client", "to the hub"
+# an event has it, and a tick that came by itself has no age
+TICK = {**TICKER, "sent_at": {"optional": True}}
+ANYTHING = {"optional": True, "type": None}  # what clients send each other is not looked at
+NAMES = {"description": "Ids, and patterns in which `*` stands for a whole side: `*-EUR`, `BTC-*`, `*-*`."}
+CHOICE: Notes = {"products": NAMES, "unknown": {"items": {"type": "string"}, "description": "Not watched."}}
+NO_CHOICE = {"type": "object", "required": ["success", "error"],
+             "properties": {"success": {"const": False}, "error": {"type": "string"}}}  # fmt: skip
+MAX_HZ = {"type": "number", "minimum": 0.1, "maximum": 1000, "null": True, "optional": True}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event. ``title`` is its heading in ``docs/protocol.md``; ``like``: that of another, which has its example."""
+
+    title: str
+    summary: str
+    way: tuple[str, ...] = (TO_CLIENT,)
+    notes: Notes = field(default_factory=dict)
+    answer: Notes | None = None  # notes on the acknowledgement, where there is one
+    like: str = ""
+    many: bool = False  # whether the payload is a list of such
+
+    @property
+    def example(self) -> Any:
+        found = examples()[self.like or self.title][0]
+        if self.like:
+            found = {**found, "sent_at": examples()["latency_sample"][0]["sent_at"]}
+        return [found] if self.many else found
+
+    @property
+    def acknowledgement(self) -> Mapping[str, Any]:
+        answers: list[Any] = examples()[self.title]
+        return answers[1] if len(answers) > 1 else {"success": True}
+
+
+LISTING = {"reason": "Why, in words.", "time": "That of the exchange's product list."}
+A_TICKER = "GET /tickers/BTC-USD"
+
+EVENTS = (
+    Event("ticker_update", "A new price. It never goes back in time for a product.", notes=TICK, like=A_TICKER),
+    Event("ticker_batch", "Ticks that left together, for a client that asked for `batch`.",
+          notes=TICK, like=A_TICKER, many=True),
+    Event("priority_ticker_update", "The latest of a priority pair: at once, then at most once a second.",
+          notes=TICK, like=A_TICKER),
+    Event("trade_backfill", "A trade that arrived late, or was fetched afterwards.", notes=TICK, like=A_TICKER),
+    Event("trust_update", "A product's trust changed.", notes={
+        "verified_ms": or_null("integer", "Milliseconds since the last proof; null before the first."),
+    }),
+    Event("product_listed", "A product is watched from now on.", notes=LISTING),
+    Event("product_delisted", "The exchange gave a product up.", notes=LISTING),
+    Event("product_left", "A product is not watched any more.", notes=LISTING),
+    Event("volume_alert", "The volume of the running window is far above the usual.", notes={
+        "ticker": {"free": True, "description": "The ticker of that moment."}, "simulated": {"optional": True},
+        "current_vol": "Of the running window.", "avg_vol": "The mean of the last full windows.",
+        "threshold": "The ratio from which on it fires.", "ratio": "`current_vol` / `avg_vol`.",
+    }),
+    Event("spike_alert", "A client's alert: relayed unchanged to all clients, the sender too.", (TO_HUB, TO_CLIENT),
+          notes=dict.fromkeys(("symbol", "spike_type", "event_type", "pct_change", "old_price", "new_price"), ANYTHING),
+          answer={}),
+    Event("trade_update", "The body of a `POST /alert`, unchanged.",
+          notes=dict.fromkeys(("crypto", "current_vol", "avg_vol", "threshold"), ANYTHING)),
+    Event("lag", "To a client that lags: what follows are the latest ticks.", notes={
+        "conflated": "Ticks that were replaced by later ones.", "dropped": "Other events that were left out.",
+        "behind_ms": "For how long it has not got everything.",
+    }),
+    Event("hub_stopping", "The hub stops now, on purpose. Reconnect.", notes={"reconnect": "Whether to come back."}),
+    Event("subscribe", "What the client wants from now on. What is left out stays as it was.", (TO_HUB,), notes={
+        "products": {**NAMES, "maxItems": 1000, "optional": True}, "max_hz": MAX_HZ,
+        "batch": {"optional": True, "description": "Ticks as `ticker_batch`."},
+    }, answer=CHOICE),
+    Event("unsubscribe", "These products no more; without `products`, none at all.", (TO_HUB,), notes={
+        "products": {**NAMES, "optional": True},
+    }, answer=CHOICE),
+    Event("latency_sample", "`sent_at` of a tick, as soon as it came.", (TO_HUB,), answer={}),
+)  # fmt: skip
