@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
+from hub import PriceHub
 from hub.config import load
 from hub.settings import Settings
+from hub.web.app import create_app
 from tests import image
 from tests.conftest import ROOT, need
 
@@ -186,6 +188,17 @@ def test_grafana_finds_the_dashboard_where_it_is_told_to_look(compose: dict[str,
         for path in (ROOT / "docker/grafana/provisioning/dashboards").glob("*.yml")
     ]
     assert [provider["options"]["path"] for found in providers for provider in found] == [str(Path(mounted).parent)]
+
+
+def test_nginx_closes_what_changes_the_hub_but_for_what_old_clients_use() -> None:
+    (closed,) = re.findall(r"location ~ (\S+) \{", read("docker/nginx-site.conf"))
+    app, _ = create_app(PriceHub(Settings()))
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<[^>]+>", "x", rule.rule)
+        changes = bool({"POST", "PUT", "DELETE", "PATCH"} & (rule.methods or set()))
+        open_to_all = path.removeprefix("/api") in ("/priority-pairs", "/alert") or not changes
+        if path.removeprefix("/api") != "/metrics":
+            assert open_to_all != bool(re.match(closed, path)), path
 
 
 @pytest.mark.parametrize("path", ["/socket.io/", "/api/", "/"])
