@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hub.journal import KINDS
 from hub.model import HealthStatus, Trust
 from hub.rings import RANGES
 from hub.web.interface.glossary import one_of, or_null
@@ -13,7 +14,7 @@ ANY_PRODUCT = {"type": "string", "pattern": f"^{ID}$", "examples": ["BTC-USD"]}
 LIMIT = {"type": "integer", "minimum": 1}
 MILLISECONDS = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999}
 SINCE = Query("since", "Only what was not over before: seconds since 1970, or ISO 8601.", {
-    "anyOf": [{"type": "integer", "minimum": 0, "maximum": 999_999_999_999}, {"type": "string", "format": "date-time"}],
+    "anyOf": [{**TEXT, "format": "date-time"}, {**TEXT, "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?$"}],
     "examples": ["2026-11-20T00:00:00Z"],
 })  # fmt: skip
 TICKER = {
@@ -155,7 +156,9 @@ PAST = (
         "GET /journal", "What was", "What happened, in words", "Journal", "The newest first. Kept over a restart.",
         queries=(
             Query("after", "Only entries after this id.", {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}),
-            SINCE, Query("kind", "One or several, separated by commas.", {**TEXT, "examples": ["lost,connected"]}),
+            SINCE, Query("kind", "One or several, separated by commas.", {
+                **TEXT, "pattern": f"^({'|'.join(KINDS)})(,({'|'.join(KINDS)}))*$", "examples": ["lost,connected"],
+            }),
             Query("connection", "Only of this slot.", {**TEXT, "examples": ["conn_004"]}),
             Query("product", "Only of this product.", ANY_PRODUCT),
             Query("limit", "How many; over 1,000 counts as that.", {**LIMIT, "default": 200}),
