@@ -16,9 +16,8 @@ try:
 except SettingsError as error:
     raise SystemExit("The settings can't be run:\n  " + "\n  ".join(error.problems)) from None
 logs.configure(loaded.settings.log_level)
-_service = Service(loaded.settings, loaded.sources)
-_service.start()
-_service.show_token()
+service = Service(loaded.settings, loaded.sources)
+service.start()
+service.show_token()
 
-app = _service.app
-drain = _service.stop
+app = service.app

@@ -45,6 +45,12 @@ class Settings:
     host: str = _setting("127.0.0.1", parse.text, "address to listen on; 0.0.0.0 in a container", group="Server")
     port: int = _setting(5000, parse.integer(0, 65535), "port of the HTTP and Socket.IO server; 0 takes a free one")
     state_dir: str = _setting(".state", parse.text, "folder for what is kept over a restart (the last good catalogue)")
+    drain_seconds: float = _setting(
+        3.0, parse.number(0.0, 30.0), "on SIGTERM, seconds over which clients are sent away; 0: all at once"
+    )
+    loop_stall_exit_seconds: float = _setting(
+        30.0, parse.number(0.0, 3600.0), "an event loop that stands still for so long ends the process; 0: never"
+    )
 
     products: tuple[str, ...] = _setting(
         (), parse.selectors, "comma-separated selectors: ids, *-USD, BTC-*, top:200, !DOGE-USD", group="Which products"
@@ -83,7 +89,7 @@ class Settings:
         15, parse.integer(1, 400), "products on one WebSocket connection", group="Connections to it"
     )
     connect_timeout_seconds: float = _setting(
-        10.0, parse.number(0.5, 60.0), "deadline over DNS, TCP, TLS and handshake together"
+        10.0, parse.number(0.5, 60.0), "deadline over DNS, TCP, proxy, TLS and handshake together"
     )
     connect_interval_ms: int = _setting(
         # 8 intervals of 125 ms are exactly the second in which the exchange counts 8 connects: 5 ms are for jitter

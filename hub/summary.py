@@ -98,5 +98,6 @@ class Summary:
             "clients": hub.fanout.client_count,
             "unknown_products": list(catalogue.unknown_ids) if catalogue else [],
             "reasons": reasons,
+            "draining": hub.draining,
             "simulated": hub.simulated,
         }

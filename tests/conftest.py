@@ -25,6 +25,13 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORDINGS = ROOT.parent / "shared" / "recordings"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, where tests run side by side, what shares a hub or a fixture of its file."""
+    for item in items:
+        shared = "hub" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("hub" if shared else item.nodeid.partition("::")[0]))
+
+
 def eventually(condition: Callable[[], Any], timeout: float = 10.0, interval: float = 0.05) -> Any:
     """Return the condition's first true value; fail with its last one after ``timeout`` seconds."""
     end = time.monotonic() + timeout
@@ -106,7 +113,7 @@ class HubProcess:
 
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGINT)  # which is quick, where SIGTERM gives clients their time
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:

@@ -10,6 +10,7 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from hub.hub import PriceHub
+from hub.metrics import make_registry
 from hub.web import guard
 from hub.web.actions import Actions
 from hub.web.board import add_board
@@ -18,7 +19,9 @@ from hub.web.documents import add_documents
 from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
 from hub.web.history import add_history
+from hub.web.metrics import add_metrics
 from hub.web.operators import add_operators
+from hub.web.probes import Probes
 from hub.web.rest import make_blueprint
 from hub.web.status import Status
 
@@ -37,7 +40,7 @@ def create_app(
     app.url_map.strict_slashes = False
     guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, hub.watch.settle)
     actions = Actions(hub, Drills(hub, simulator) if simulator is not None else None)
-    status = Status(hub)
+    status, probes, registry = Status(hub), Probes(hub), make_registry(hub)
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)
@@ -47,6 +50,8 @@ def create_app(
         add_documents(routes, hub)
         actions.add_to(routes)
         status.add_to(routes)
+        add_metrics(routes, registry)
+        probes.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub)
     with_socketio = app.wsgi_app

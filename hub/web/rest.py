@@ -26,6 +26,8 @@ MAX_ALERT_BYTES = 16_384
 # every route that a newcomer may try with a browser or curl
 INDEX = (
     "/health",
+    "/health/live",
+    "/health/ready",
     "/connections",
     "/connections/conn_000",
     "/plan",
@@ -34,6 +36,7 @@ INDEX = (
     "/price/BTC-USD/explain",
     "/gaps",
     "/latency",
+    "/metrics",
     "/history",
     "/journal",
     "/signals",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,9 +18,9 @@ import websocket
 
 from hub import green
 from hub.simulator.launch import launch
+from tests import image
 from tests.conftest import eventually
 
-ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 8.0
 
 
@@ -74,13 +72,7 @@ def simulator() -> Iterator[object]:
 @pytest.fixture
 def gunicorn(simulator, tmp_path: Path) -> Iterator[Gunicorn]:  # type: ignore[no-untyped-def]
     folder = tmp_path / "image"
-    for sources in re.findall(r"(?m)^COPY (?!--)(.+) \S+$", (ROOT / "docker/Dockerfile").read_text()):
-        for source in sources.split():
-            if (ROOT / source).is_dir():
-                shutil.copytree(ROOT / source, folder / source, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                (folder / source).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / source, folder / source)
+    image.make(folder)
     env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
     env.update(WS_URL=simulator.ws_url, REST_URL=simulator.rest_url, WS_DIALECT="exchange", HOST="127.0.0.1")
     env.update(STATE_DIR=str(tmp_path / "state"), WEB_CONCURRENCY="4")  # as some hosts set it: must not matter
@@ -195,7 +187,7 @@ def test_a_websocket_is_closed_as_by_a_restart(gunicorn: Gunicorn) -> None:
     assert gunicorn.process is not None
     gunicorn.process.send_signal(signal.SIGTERM)
     frames: list[tuple[int, bytes]] = []
-    eventually(lambda: frames.append(client.recv_data(control_frame=True)) or frames[-1][0] == 8, 5)
+    eventually(lambda: frames.append(client.recv_data(control_frame=True)) or frames[-1][0] == 8, 5, 0.0)
     assert int.from_bytes(frames[-1][1][:2]) == 1012, "service restart"
     assert not any(data[:1] in (b"1",) or data[:2] == b"41" for _, data in frames), "either makes clients stop for good"
     client.close()

@@ -101,7 +101,7 @@ def test_the_actions_examples(tmp_path: Path) -> None:
 
 def test_every_route_is_described(hub: HubProcess) -> None:
     described = {re.split(r"[?]", title.split()[1])[0].replace("BTC-USD", "<id>") for title in ROUTES}
-    described |= {"/dashboard", "/docs", "/openapi.json", "/asyncapi.json"}  # of no example's form
+    described |= {"/dashboard", "/docs", "/metrics", "/openapi.json", "/asyncapi.json"}  # of no example's form
     for path in hub.get("/").json()["rest"]:
         assert path.split("?")[0].replace("BTC-USD", "<id>") in described
 
