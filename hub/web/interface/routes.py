@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hub.detect.health import Readiness
 from hub.journal import KINDS
-from hub.model import HealthStatus, Trust
+from hub.model import ConnectionStatus, HealthStatus, Trust
 from hub.rings import RANGES
 from hub.web.interface.glossary import one_of, or_null
 from hub.web.interface.route import TEXT, Body, Query, Route
@@ -23,7 +24,7 @@ TICKER = {
 }  # fmt: skip
 NEVER_MISSING = "no such product, or it has no price yet"
 ENTRY = {"product": or_null("string", "The product; null for none."), "connection_id": or_null("string", "The slot.")}
-SLOT_STATES = {"connections": "One entry a slot.", "connected": "Slots whose socket is up."}
+STATUS = one_of(ConnectionStatus, "`failed`: lost five times in a row; it goes on trying.")
 
 PRICES = (
     Route(
@@ -54,7 +55,7 @@ PRICES = (
             "ages.*": {"null": True}, "ids": "Trade ids.", "ids.first": {"null": True}, "ids.last": {"null": True},
             "heartbeat": {"null": True, "description": "The exchange's last heartbeat for it."},
             "history": "Its changes of trust.",
-            "slot": {"null": True, "description": "The connection that has to deliver it."},
+            "slot.status": STATUS, "slot": {"null": True, "description": "The connection that has to deliver it."},
             "last_frames": "What its connection brought of it.", "repair_tries": or_null("integer", "REST requests."),
             "gaps": "Its entries of `GET /gaps`.",
         },
@@ -205,6 +206,14 @@ HEALTH = (
             "reasons": {"items": TEXT, "description": "Why it is not `healthy`, in words."},
         },
     ),
+    Route("GET /health/live", "Health", "For whoever restarts the process", "Live", public=True,
+          notes={"status": "Always `live`: where the event loop stands, nobody answers."}),
+    Route(
+        "GET /health/ready", "Health", "For whoever sends clients here", "Ready", public=True,
+        also={503: "it is starting, draining, or without evidence"}, same=(503,),
+        notes={"status": one_of(Readiness, "Whether clients may be sent here."),
+               "reasons": {"items": TEXT, "description": "Why not, or what is wrong all the same."}},
+    ),
     Route(
         "GET /status", "Health", "Is it up? For everybody", "PublicStatus",
         "A page; JSON with `Accept: application/json`. Needs no token, and names nothing of the inside.",
@@ -220,10 +229,12 @@ HEALTH = (
         "GET /latency", "Health", "How long a tick takes", "Latency", "Stage by stage, over the last minute.",
         notes={"stages": "Each part of a tick's way."},
     ),
-    Route("GET /connections", "Health", "The connections to the exchange", "Connections", notes=SLOT_STATES),
+    Route("GET /connections", "Health", "The connections to the exchange", "Connections",
+          notes={"connections": "One entry a slot.", "connections[].status": STATUS}),
     Route(
         "GET /connections/conn_000", "Health", "One connection", "Connection", also={404: "no such slot"},
         notes={
+            "status": STATUS,
             "products": "What it has to deliver.", "products[].age_ms": {"null": True},
             "products[].ticks_per_second": {"null": True}, "last_frames": "The newest first, at most 10.",
             "events": {"items": {"type": "object"}, "description": "Its entries of `GET /journal`."},
