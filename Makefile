@@ -40,7 +40,7 @@ bench: setup ## the benchmarks (20 minutes, two quiet cores); writes docs/benchm
 drill: setup ## play every fault to a hub, writes docs/drills.md; ARGS="U16 A5" plays some
 	@$(PY) -m tests.drills --write $(ARGS)
 
-soak: setup ## the long runs (55 minutes), or ARGS="a_crowd bombs"; writes docs/soak.md
+soak: setup ## the long runs (an hour), or ARGS="a_crowd bombs"; writes docs/soak.md
 	@$(PY) -m tests.soak $(ARGS)
 
 screenshots: setup ## take the pictures of docs/ anew (4 minutes): look at them
