@@ -93,6 +93,9 @@ FAMILIES = (  # the first that matches
     Family("dropped", "(held|store)_dropped|dropped_(in_turn)", "What did not fit into a queue of the hub's, by queue.",
            "queue", ("held", "store", "in_turn")),
     Family("store_failures", "store_failures", "Tries to open or write the file of the ledger that failed."),
+    Family("log_lines_dropped", "log_lines_dropped", "Lines of the log that a blocked pipe left no room for."),
+    Family("log_write_failures", "log_write_failures", "Lines of the log that could not be written."),
+    Family("loop_stalls", "loop_stalls", "Times that something held the event loop for 2 s or more."),
     Family("pauses", "pauses", "Times that the hub itself stood still."),
     Family("listener_errors", "listener_errors", "Listeners in the hub's own process that raised."),
 )  # fmt: skip
@@ -185,6 +188,7 @@ def _health(hub: PriceHub) -> Iterable[Metric]:
         "pricehub_health_status", "What GET /health says.", {state: state is body["status"] for state in HealthStatus}
     )
     yield _gauge("simulated", "1 where any price may be simulated: never trade on those.", body["simulated"])
+    yield _gauge("draining", "1 from SIGTERM on: clients are sent away to the next process.", body["draining"])
     yield _gauge("uptime_seconds", "Since the start.", body["uptime_seconds"])
     yield _gauge("coverage_ratio", "Part of the products that can be covered and are, 0 to 1.",
                  body["coverage_percentage"] / 100)
