@@ -15,7 +15,7 @@ try:
     loaded = load([], os.environ, Path(".env"))
 except SettingsError as error:
     raise SystemExit("The settings can't be run:\n  " + "\n  ".join(error.problems)) from None
-logs.configure(loaded.settings.log_level)
+logs.configure(loaded.settings.log_level, loaded.settings.log_format)
 service = Service(loaded.settings, loaded.sources)
 service.start()
 service.show_token()

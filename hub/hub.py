@@ -156,7 +156,7 @@ class PriceHub:
                 listener(orjson.loads(payload))
             except (Exception, SystemExit):  # noqa: BLE001 - an exit would end the thread that brought the tick
                 self.counters["listener_errors"] += 1
-                _warn.exception(event, "a listener of %s raised", event)
+                _warn.exception(event, "a listener of event=%s raised", event)
 
     def relay(self, event: str, payload: object) -> None:
         """Send an event of a client or of ``POST /alert`` to every client, unchanged.

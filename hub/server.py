@@ -54,7 +54,7 @@ class Service:
     def show_token(self) -> None:
         """Print the admin token that was made up, if one was; one that was set is never shown."""
         if self.made_up_token is not None:
-            print(f"Token for actions and drills, until it stops: {self.made_up_token}", flush=True)
+            logs.say(f"Token for actions and drills, until it stops: {self.made_up_token}")
 
     def start(self) -> None:
         """Start the feed; in a web server that forks, call it after the fork."""
@@ -104,19 +104,19 @@ def main(arguments: Sequence[str]) -> int:
         print(loaded.describe())
         return 0
     settings = loaded.settings
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: signals.append(number))
     try:
         sock = green.listen(settings.host, settings.port)
     except OSError as error:
-        print(f"Can't listen on {settings.host}:{settings.port}: {error}", file=sys.stderr)
+        log.error("Can't listen on %s:%d: %s", settings.host, settings.port, error)
         return 1
     try:
         service = Service(settings, loaded.sources)
     except RuntimeError as error:
-        print(f"Can't start: {error}", file=sys.stderr)
+        log.error("Can't start: %s", error)
         return 1
     service.start()
     server = threading.Thread(target=green.serve, args=(sock, service.app), name="http", daemon=True)
@@ -136,5 +136,5 @@ def _announce(service: Service, port: int) -> None:
     settings = service.settings
     host = "localhost" if settings.host in ("0.0.0.0", "::", "127.0.0.1") else settings.host
     what = "SIMULATED prices" if settings.simulate else "live prices"
-    print(f"Price Hub serves {what} at http://{host}:{port}/dashboard", flush=True)
+    logs.say(f"Price Hub serves {what} at http://{host}:{port}/dashboard")
     service.show_token()

@@ -28,6 +28,7 @@ DIALECT_OF_HOST = {
 }
 DIALECTS = ("exchange", "advanced_trade")
 BOTH = "both"
+LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -147,6 +148,9 @@ class Settings:
 
     log_level: str = _setting(
         "INFO", parse.choice(*LOG_LEVELS, upper=True), f"one of {', '.join(LOG_LEVELS)}", group="Logs"
+    )
+    log_format: str = _setting(
+        "text", parse.choice(*LOG_FORMATS), "text, or json: an object a line, with its fields"
     )
 
     simulate: bool = _setting(

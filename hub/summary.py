@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from hub import logs
 from hub.detect import health
 from hub.model import ConnectionStatus, HealthStatus
 from hub.payload import iso_time
@@ -83,6 +84,7 @@ class Summary:
             "refused_frames": hub.paths.refused(),
             "counters": {
                 **hub.counters,
+                **logs.counters(),
                 **hub.paths.transferred(),
                 "missing": hub.book.missing_total(),
                 "fetched": hub.repair.fetched_total,

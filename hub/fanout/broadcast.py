@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from hub.fanout.batch import CONFLATED, Batch, Message
 from hub.fanout.choice import EVERYTHING, Choice
 from hub.fanout.latency import Latency
+from hub.logs import Cooldown
 from hub.worker import Worker
 
 MAX_GATHERED = 10_000  # past it, whoever publishes flushes: nothing is dropped and nothing grows
@@ -22,7 +23,7 @@ MIN_GATHER_SECONDS = 0.003
 GATHER_PER_FLUSH = 2.0  # gathering takes so many times what the flush took: the rest of the hub keeps its turn
 MAX_BATCH_BYTES = 65_536  # what a client that lags may have waiting beyond its limit
 MAX_JOINS = 32  # snapshots a flush: a herd that comes back after a restart is let in by and by
-log = logging.getLogger(__name__)
+_warn = Cooldown(logging.getLogger(__name__))
 
 
 class Mode(StrEnum):
@@ -302,7 +303,7 @@ class Fanout:
         return False
 
     def _give_up(self, client_id: str, client: Client) -> None:
-        log.exception("bug in a client's queue; it is given up")
+        _warn.exception("bug", "bug in a client's queue; it is given up client=%s", client_id)
         self.remove(client_id)
         client.cut(CutReason.BUG)
 

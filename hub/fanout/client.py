@@ -287,7 +287,7 @@ class ClientSocket(socket.Socket):
             label = reason.name.lower()
             self.server.counters[f"cut_{label}"] += 1
             pending = self.outbox.pending_bytes
-            _warn.warning(label, "cut client=%s reason=%d %s pending_bytes=%d", self.sid, reason, label, pending)
+            _warn.warning(label, "cut client=%s code=%d reason=%s pending_bytes=%d", self.sid, reason, label, pending)
         if self._writable and not self.outbox.pending_bytes:
             with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
                 green.send_some(self._ws, close_frame(reason, reason.name.lower()))
@@ -357,7 +357,7 @@ class ClientSocket(socket.Socket):
 
     def _refused(self, reason: str) -> None:
         self.server.counters[f"refused_{reason}"] += 1
-        _warn.warning(reason, "client=%s is refused: %s", self.sid, reason)
+        _warn.warning(reason, "refused client=%s reason=%s", self.sid, reason)
 
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":

@@ -283,8 +283,8 @@ class Connection:
             cause, retry_after = self._interrupted or self._parting or error.cause, error.retry_after_seconds
             if cause != "stopped":
                 _warn.warning(cause, "lost connection=%s cause=%s detail=%s", self.id, cause, error)
-        except Exception:
-            log.exception("bug connection=%s", self.id)
+        except Exception:  # noqa: BLE001 - it is logged
+            _warn.exception("bug", "bug connection=%s", self.id)
         finally:
             data_seconds = (self._intake.last_frame_at or 0.0) - (self._opened_at or 0.0)
             if self._transport is not None:
@@ -319,8 +319,8 @@ class Connection:
             return
         try:
             self._callbacks.lost(self.id, lost, cause)
-        except Exception:
-            log.exception("bug in what a loss set off, connection=%s", self.id)
+        except Exception:  # noqa: BLE001 - it is logged
+            _warn.exception("loss", "bug in what a loss set off, connection=%s", self.id)
 
     def _hold_socket(self, generation: int) -> None:
         transport, intake = Transport(), self._intake

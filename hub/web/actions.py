@@ -101,7 +101,7 @@ class Actions:
                 return self._refuse()
             now = time.monotonic()
             if now - self._times[0] < 1:
-                _warn.warning("too_many_actions", "refused an action of %s: over %d a second", _who(self._hub),
+                _warn.warning("too_many_actions", "refused an action address=%s: over %d a second", _who(self._hub),
                               MAX_PER_SECOND)  # fmt: skip
                 response = error_response(f"at most {MAX_PER_SECOND} actions a second", 429)
                 response.headers["Retry-After"] = "1"
@@ -114,7 +114,7 @@ class Actions:
     def _refuse(self) -> Response:
         who, now = _who(self._hub), time.monotonic()
         self._hub.counters["actions_without_token"] += 1
-        _warn.warning("actions_without_token", "refused an action of %s: no admin token, or a wrong one", who)
+        _warn.warning("actions_without_token", "refused an action address=%s: no admin token, or a wrong one", who)
         self._refused += 1
         if now - self._refused_noted_at >= REFUSED_NOTE_SECONDS:
             count, self._refused, self._refused_noted_at = self._refused, 0, now

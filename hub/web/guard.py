@@ -11,6 +11,7 @@ import orjson
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
+from hub.logs import Cooldown
 from hub.web.origins import origin_allowed
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -26,7 +27,7 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
-log = logging.getLogger(__name__)
+_warn = Cooldown(logging.getLogger(__name__))
 
 
 def json_response(body: Any, status: int = 200) -> Response:
@@ -126,6 +127,7 @@ def install(
         return response
 
     @app.errorhandler(Exception)
-    def bug(error: Exception) -> Response:
-        log.error("bug in %s %s", request.method, request.path, exc_info=error)
+    def bug(_: Exception) -> Response:
+        # one reason a route: a client that asks for it without an end must not fill the log
+        _warn.exception(request.endpoint or "", "bug in method=%s path=%s", request.method, request.path)
         return error_response("Internal Server Error", 500)

@@ -1,6 +1,7 @@
 """From an event to every client that wants it: once, in order, without a hole after the snapshot."""
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -13,9 +14,15 @@ from hub.fanout import broadcast
 from hub.fanout.batch import TICK, Batch
 from hub.fanout.broadcast import MAX_BATCH_BYTES, MAX_GATHERED, MAX_JOINS, CutReason, Fanout, Figures, Mode
 from hub.fanout.choice import EVERYTHING, Choice
+from hub.logs import Cooldown
 from tests.conftest import eventually
 
 BTC = Choice(frozenset({"BTC-USD"}))
+
+
+@pytest.fixture(autouse=True)
+def _no_line_was_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast, "_warn", Cooldown(logging.getLogger(broadcast.__name__)))
 
 
 class Reader:
