@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import secrets
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hub import green, logs
+from hub import doctor, green, logs
 from hub.config import SettingsError, load
 from hub.fanout.farewell import send_away
 from hub.hub import PriceHub
@@ -38,14 +39,11 @@ class Service:
         if self.simulator is not None:
             if not settings.admin_token:
                 self.made_up_token = secrets.token_urlsafe(18)
-            own = {
-                "ws_url": self.simulator.ws_url, "rest_url": self.simulator.rest_url, "ws_dialect": "exchange",
-                "advanced_trade_ws_url": self.simulator.advanced_trade_ws_url,
-                "advanced_trade_rest_url": self.simulator.advanced_trade_rest_url,
-                **({"admin_token": self.made_up_token} if self.made_up_token else {}),
-            }  # fmt: skip
-            settings = settings.replace(**own)
-            sources = {**sources, **dict.fromkeys(own, "simulator")}
+            before, settings = settings, on_simulator(settings, self.simulator)
+            settings = settings.replace(admin_token=settings.admin_token or self.made_up_token)
+            names = (item.name for item in dataclasses.fields(Settings))
+            changed = [name for name in names if getattr(settings, name) != getattr(before, name)]
+            sources = {**sources, **dict.fromkeys(changed, "simulator")}
         self.settings = settings
         self.hub = PriceHub(settings)
         control = self.simulator.control if self.simulator is not None else None
@@ -93,6 +91,27 @@ def start_simulator(settings: Settings) -> SimulatorProcess:
     return launch([*source, "--seed", str(settings.simulate_seed), "--quote", settings.quote_currencies[0]])
 
 
+def on_simulator(settings: Settings, simulator: SimulatorProcess) -> Settings:
+    """Return the settings with the simulator's addresses."""
+    return settings.replace(
+        ws_url=simulator.ws_url, rest_url=simulator.rest_url, ws_dialect="exchange",
+        advanced_trade_ws_url=simulator.advanced_trade_ws_url,
+        advanced_trade_rest_url=simulator.advanced_trade_rest_url,
+    )  # fmt: skip
+
+
+def examine(settings: Settings, sources: Mapping[str, str]) -> int:
+    """Run the doctor, on a simulator where the settings want one; return the exit status."""
+    logs.configure("CRITICAL")  # the doctor says itself what is wrong
+    if not settings.simulate:
+        return doctor.examine(settings, sources)
+    simulator = start_simulator(settings)
+    try:
+        return doctor.examine(on_simulator(settings, simulator), sources)
+    finally:
+        simulator.stop(SIMULATOR_STOP_SECONDS)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT; return the exit status (2: wrong settings, 1: can't run)."""
     try:
@@ -104,6 +123,8 @@ def main(arguments: Sequence[str]) -> int:
         print(loaded.describe())
         return 0
     settings = loaded.settings
+    if loaded.doctor:
+        return examine(settings, loaded.sources)
     logs.configure(settings.log_level, settings.log_format)
     signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -115,7 +115,8 @@ class Dial:
                 return error
             case proxy.ProxyError():
                 status = error.status or 0
-                return TransportError(f"proxy_{status}" if 100 <= status < 600 else "proxy", str(error)[:200])
+                cause = f"proxy_{status}" if 100 <= status < 600 else "proxy"
+                return TransportError(cause, f"{there}: {error}"[:200])
             case socket.gaierror():
                 return TransportError("dns", f"{there}: {error}"[:200])
             case TimeoutError() if step == NAME:

@@ -69,12 +69,12 @@ def tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int) -> None:
     try:
         answer.begin()
     except http.client.HTTPException as error:
-        raise ProxyError(f"the proxy answered with no HTTP: {type(error).__name__}") from error
+        raise ProxyError(f"it answered with no HTTP: {type(error).__name__}") from error
     finally:
         answer.close()
     if not 200 <= answer.status < 300:
-        advice = {407: "; it wants user and password in its URL", 403: "; it does not let us out to there"}
-        raise ProxyError(f"the proxy answered {answer.status}{advice.get(answer.status, '')}", answer.status)
+        advice = {407: " (it wants user and password in its URL)", 403: " (it does not let us out to there)"}
+        raise ProxyError(f"it answered {answer.status}{advice.get(answer.status, '')}", answer.status)
 
 
 def _is_loopback(host: str) -> bool:

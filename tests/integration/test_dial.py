@@ -189,7 +189,7 @@ def test_a_websocket_without_tls_takes_a_tunnel_too(
     [
         (407, "proxy_407", "it wants user and password in its URL"),
         (403, "proxy_403", "it does not let us out to there"),
-        (502, "proxy_502", "the proxy answered 502"),
+        (502, "proxy_502", "it answered 502"),
         (0, "connect_timeout", "no answer in time to proxy"),
     ],
 )

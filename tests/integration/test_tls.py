@@ -100,7 +100,8 @@ def test_prices_through_a_proxy_and_not_one_connection_beside_it(staged: Callabl
         proxy.answer = 407
         proxy.cut()
         eventually(lambda: stage.slots()[0]["last_cause"] == "proxy_407", 8)
-        assert "detail=proxy_407: the proxy answered 407; it wants user and password in its URL" in stage.hub.log()
+        said = f"proxy 127.0.0.1:{proxy.port}: it answered 407 (it wants user and password in its URL)"
+        assert f"cause=proxy_407 detail=proxy_407: {said}" in stage.hub.log()
         assert stage.hub.health()["connected_connections"] == 0
         proxy.answer = 200
         eventually(stage.all_connected, 12)

@@ -87,7 +87,8 @@ def test_pure_modules_know_the_model_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["hub.payload", "hub.wire", "hub.sampled", "hub.detect.volume", "hub.detect.health",
-                                    "hub.web.origins", "hub.fanout.choice", "hub.fanout.limits"])  # fmt: skip
+                                    "hub.web.origins", "hub.fanout.choice", "hub.fanout.limits",
+                                    "hub.doctor.judge"])  # fmt: skip
 def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
     assert of_hub(module) <= {"hub.model"}
     assert not within(MODULES[module], *IMPURE)
@@ -154,7 +155,14 @@ ALLOWED = {
     "hub.worker": set(),
     "hub.logs": {"hub.log_writer"},
     "hub.log_writer": {"hub.green"},
-    "hub.config": {"hub.settings"},
+    "hub.config": {"hub", "hub.settings", "hub.usage"},
+    "hub.usage": {"hub.settings"},
+    "hub.doctor": {"hub.doctor.exchange", "hub.doctor.judge", "hub.doctor.machine", "hub.settings"},
+    "hub.doctor.judge": set(),
+    "hub.doctor.machine": {"hub.doctor", "hub.doctor.judge", "hub.green", "hub.settings"},
+    "hub.doctor.exchange": {
+        "hub.doctor", "hub.doctor.judge", "hub.green", "hub.model", "hub.settings", *room("feed")
+    },
     "hub.settings": {"hub.parse"},
     "hub.parse": set(),
     "hub.green": set(),

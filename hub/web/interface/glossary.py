@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hub.journal import KINDS, TONES
-from hub.model import Cause, ConnectionStatus, Source, Trust
+from hub.model import Cause, Source, Trust
 
 
 def one_of(words: Any, description: str) -> dict[str, Any]:
@@ -60,7 +60,6 @@ GLOSSARY: Mapping[str, str | Mapping[str, Any]] = {
     "total_connections": "Slots; their sockets come and go.",
     "connected_connections": "Slots whose socket is up.",
     "connected": "Slots whose socket is up.",
-    "status": one_of(ConnectionStatus, "`failed`: lost five times in a row; it goes on trying."),
     "products_count": "Products that it has to deliver.",
     "total_messages": "Frames since the start.",
     "error_count": "Refused frames, error frames and losses since the start.",
@@ -114,4 +113,5 @@ GLOSSARY: Mapping[str, str | Mapping[str, Any]] = {
     "max_hz": or_null("number", "Most writes a second; null: no limit."),
     "batch": "Whether ticks come as `ticker_batch`.",
     "clients": "Socket.IO clients that get events.",
+    "draining": "Whether the hub is about to stop.",
 }

@@ -61,7 +61,7 @@ def _route(
         ],
         "body": list(_fields(document, operation["requestBody"]["content"]["application/json"]["schema"]))
         if body is not None else [],
-        "curl": _curl(method, base_url + _example_path(path, parameters), body, token, media),
+        "curl": _curl(method, base_url + _example_path(path, parameters), body, token, len(answer["content"]) > 1),
         "status": status, "media": media,
         "answer": pretty(content["example"]) if "example" in content else None,
         "fields": list(_fields(document, content["schema"])),
@@ -82,7 +82,7 @@ def _example_path(path: str, parameters: list[Schema]) -> str:
     return path + ("?" + "&".join(query) if query else "")
 
 
-def _curl(method: str, url: str, body: Any, token: str | None, media: str) -> str:
+def _curl(method: str, url: str, body: Any, token: str | None, several: bool) -> str:
     parts = ["curl"]
     if method != "GET":
         parts.append(f"-X {method}")
@@ -90,7 +90,7 @@ def _curl(method: str, url: str, body: Any, token: str | None, media: str) -> st
         parts.append(f'-H "Authorization: Bearer {token}"')
     if body is not None:
         parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}")
-    elif media == "application/json" and method == "GET":
+    elif several:
         parts.append("-H 'Accept: application/json'")
     return " ".join([*parts, shlex.quote(url)])
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hub.model import HealthStatus, Trust
+from hub.detect.health import Readiness
+from hub.journal import KINDS
+from hub.model import ConnectionStatus, HealthStatus, Trust
 from hub.rings import RANGES
 from hub.web.interface.glossary import one_of, or_null
 from hub.web.interface.route import TEXT, Body, Query, Route
@@ -13,7 +15,7 @@ ANY_PRODUCT = {"type": "string", "pattern": f"^{ID}$", "examples": ["BTC-USD"]}
 LIMIT = {"type": "integer", "minimum": 1}
 MILLISECONDS = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999}
 SINCE = Query("since", "Only what was not over before: seconds since 1970, or ISO 8601.", {
-    "anyOf": [{"type": "integer", "minimum": 0, "maximum": 999_999_999_999}, {"type": "string", "format": "date-time"}],
+    "anyOf": [{**TEXT, "format": "date-time"}, {**TEXT, "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?$"}],
     "examples": ["2026-11-20T00:00:00Z"],
 })  # fmt: skip
 TICKER = {
@@ -22,7 +24,7 @@ TICKER = {
 }  # fmt: skip
 NEVER_MISSING = "no such product, or it has no price yet"
 ENTRY = {"product": or_null("string", "The product; null for none."), "connection_id": or_null("string", "The slot.")}
-SLOT_STATES = {"connections": "One entry a slot.", "connected": "Slots whose socket is up."}
+STATUS = one_of(ConnectionStatus, "`failed`: lost five times in a row; it goes on trying.")
 
 PRICES = (
     Route(
@@ -53,7 +55,7 @@ PRICES = (
             "ages.*": {"null": True}, "ids": "Trade ids.", "ids.first": {"null": True}, "ids.last": {"null": True},
             "heartbeat": {"null": True, "description": "The exchange's last heartbeat for it."},
             "history": "Its changes of trust.",
-            "slot": {"null": True, "description": "The connection that has to deliver it."},
+            "slot.status": STATUS, "slot": {"null": True, "description": "The connection that has to deliver it."},
             "last_frames": "What its connection brought of it.", "repair_tries": or_null("integer", "REST requests."),
             "gaps": "Its entries of `GET /gaps`.",
         },
@@ -155,7 +157,9 @@ PAST = (
         "GET /journal", "What was", "What happened, in words", "Journal", "The newest first. Kept over a restart.",
         queries=(
             Query("after", "Only entries after this id.", {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}),
-            SINCE, Query("kind", "One or several, separated by commas.", {**TEXT, "examples": ["lost,connected"]}),
+            SINCE, Query("kind", "One or several, separated by commas.", {
+                **TEXT, "pattern": f"^({'|'.join(KINDS)})(,({'|'.join(KINDS)}))*$", "examples": ["lost,connected"],
+            }),
             Query("connection", "Only of this slot.", {**TEXT, "examples": ["conn_004"]}),
             Query("product", "Only of this product.", ANY_PRODUCT),
             Query("limit", "How many; over 1,000 counts as that.", {**LIMIT, "default": 200}),
@@ -202,6 +206,14 @@ HEALTH = (
             "reasons": {"items": TEXT, "description": "Why it is not `healthy`, in words."},
         },
     ),
+    Route("GET /health/live", "Health", "For whoever restarts the process", "Live", public=True,
+          notes={"status": "Always `live`: where the event loop stands, nobody answers."}),
+    Route(
+        "GET /health/ready", "Health", "For whoever sends clients here", "Ready", public=True,
+        also={503: "it is starting, draining, or without evidence"}, same=(503,),
+        notes={"status": one_of(Readiness, "Whether clients may be sent here."),
+               "reasons": {"items": TEXT, "description": "Why not, or what is wrong all the same."}},
+    ),
     Route(
         "GET /status", "Health", "Is it up? For everybody", "PublicStatus",
         "A page; JSON with `Accept: application/json`. Needs no token, and names nothing of the inside.",
@@ -217,10 +229,12 @@ HEALTH = (
         "GET /latency", "Health", "How long a tick takes", "Latency", "Stage by stage, over the last minute.",
         notes={"stages": "Each part of a tick's way."},
     ),
-    Route("GET /connections", "Health", "The connections to the exchange", "Connections", notes=SLOT_STATES),
+    Route("GET /connections", "Health", "The connections to the exchange", "Connections",
+          notes={"connections": "One entry a slot.", "connections[].status": STATUS}),
     Route(
         "GET /connections/conn_000", "Health", "One connection", "Connection", also={404: "no such slot"},
         notes={
+            "status": STATUS,
             "products": "What it has to deliver.", "products[].age_ms": {"null": True},
             "products[].ticks_per_second": {"null": True}, "last_frames": "The newest first, at most 10.",
             "events": {"items": {"type": "object"}, "description": "Its entries of `GET /journal`."},

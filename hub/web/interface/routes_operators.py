@@ -56,6 +56,11 @@ OPERATORS = (
         },
     ),
     Route(
+        "GET /metrics", "Operation", "The hub's numbers for Prometheus",
+        text="In its text format, or in OpenMetrics where `Accept` asks for it.",
+        media=("text/plain", "application/openmetrics-text"),
+    ),
+    Route(
         "GET /actions", "Actions", "What can be done by hand", "Actions",
         notes={
             "enabled": "Whether there is an `ADMIN_TOKEN`.",
