@@ -61,6 +61,7 @@ def test_the_image_runs_without_root_on_a_read_only_root(app: Path) -> None:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1", "HOST": "127.0.0.1", "PORT": str(port), "STATE_DIR": str(state),
             "WS_URL": simulator.ws_url, "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",
+            "DRAIN_SECONDS": "0",
             "NOTIFY_SOCKET": str(app.parent / "notify"),
         }  # fmt: skip
         log = state.parent / "log"
