@@ -37,6 +37,7 @@ INDEX = (
     "/history",
     "/journal",
     "/signals",
+    "/alerts",
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
