@@ -16,6 +16,7 @@ from hub.web.dashboard import add_dashboard
 from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
 from hub.web.history import add_history
+from hub.web.rates import Rates
 from hub.web.rest import make_blueprint
 from hub.web.status import Status
 
@@ -29,8 +30,9 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
     """
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
-    guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, hub.watch.settle)
-    actions = Actions(hub, Drills(hub, simulator) if simulator is not None else None)
+    rates = Rates(hub.settings, hub.counters)
+    guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, rates, hub.watch.settle)
+    actions = Actions(hub, rates, Drills(hub, simulator) if simulator is not None else None)
     status = Status(hub)
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
@@ -40,7 +42,7 @@ def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, 
         actions.add_to(routes)
         status.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
-    socketio = make_socketio(app, hub)
+    socketio = make_socketio(app, hub, rates)
     with_socketio = app.wsgi_app
 
     def wsgi_app(environ: dict[str, Any], start_response: Any) -> Any:
