@@ -123,6 +123,9 @@ class Settings:
     )
     max_clients: int = _setting(5_000, parse.integer(1, 15_000), "Socket.IO clients at a time")
     max_clients_per_ip: int = _setting(0, parse.integer(0, 15_000), "of one address; 0: no limit (see TRUSTED_PROXIES)")
+    rate_limit_per_second: int = _setting(
+        500, parse.integer(0, 1_000_000), "HTTP requests of one address, in the mean of 10 s; 0: no limit"
+    )
     max_events_per_second: float = _setting(50.0, parse.number(1.0, 10_000.0), "of a client; over it, it is cut")
 
     frontend_url: tuple[str, ...] = _setting(
@@ -136,6 +139,10 @@ class Settings:
     )
     admin_token: str = _setting(
         "", parse.secret(16), "token of at least 16 characters for the actions; unset: they are off", secret=True
+    )
+
+    bad_tokens_per_minute: int = _setting(
+        60, parse.integer(0, 1_000_000), "wrong tokens of one address, past which it waits for the next minute; 0: any"
     )
 
     volume_threshold: float = _setting(
