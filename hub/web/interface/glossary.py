@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hub.journal import KINDS, TONES
 from hub.model import Cause, Source, Trust
 
 
@@ -101,10 +100,7 @@ GLOSSARY: Mapping[str, str | Mapping[str, Any]] = {
     "loop_lag_ms": "By how much the sampler came late.",
     # history and journal
     "id": "Rises with time, over restarts as well.",
-    "kind": one_of(KINDS, "What happened."),
-    "tone": one_of(TONES, "How bad it is."),
     "text": "What happened, in words.",
-    "data": {"free": True, "description": "More of it, depending on `kind`."},
     "step_seconds": "Seconds from one point to the next.",
     # clients
     "behind": "It gets the latest of each product only; of a list, how many do.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.detect.health import Readiness
-from hub.journal import KINDS
+from hub.journal import KINDS, TONES
 from hub.model import ConnectionStatus, HealthStatus, Trust
 from hub.rings import RANGES
 from hub.web.interface.glossary import one_of, or_null
@@ -23,7 +23,11 @@ TICKER = {
     "verified_ms": {"optional": True}, "quote_age_ms": {"optional": True}, "trust": {"optional": True},
 }  # fmt: skip
 NEVER_MISSING = "no such product, or it has no price yet"
-ENTRY = {"product": or_null("string", "The product; null for none."), "connection_id": or_null("string", "The slot.")}
+ENTRY = {  # of the journal
+    "product": or_null("string", "The product; null for none."), "connection_id": or_null("string", "The slot."),
+    "kind": one_of(KINDS, "What happened."), "tone": one_of(TONES, "How bad it is."),
+    "data": {"free": True, "description": "More of it, depending on `kind`."},
+}  # fmt: skip
 STATUS = one_of(ConnectionStatus, "`failed`: lost five times in a row; it goes on trying.")
 
 PRICES = (
@@ -185,7 +189,7 @@ PAST = (
 
 HEALTH = (
     Route(
-        "GET /health", "Health", "The verdict on the whole", "Health",
+        "GET /health", "Health", "The verdict on the whole", "Health", limited=False,
         also={503: "no connection to the exchange is up: `critical`, or `starting` in the first minute"}, same=(503,),
         notes={
             "status": one_of(HealthStatus, "The verdict; `reasons` says why it is not `healthy`."),
@@ -206,10 +210,10 @@ HEALTH = (
             "reasons": {"items": TEXT, "description": "Why it is not `healthy`, in words."},
         },
     ),
-    Route("GET /health/live", "Health", "For whoever restarts the process", "Live", public=True,
+    Route("GET /health/live", "Health", "For whoever restarts the process", "Live", public=True, limited=False,
           notes={"status": "Always `live`: where the event loop stands, nobody answers."}),
     Route(
-        "GET /health/ready", "Health", "For whoever sends clients here", "Ready", public=True,
+        "GET /health/ready", "Health", "For whoever sends clients here", "Ready", public=True, limited=False,
         also={503: "it is starting, draining, or without evidence"}, same=(503,),
         notes={"status": one_of(Readiness, "Whether clients may be sent here."),
                "reasons": {"items": TEXT, "description": "Why not, or what is wrong all the same."}},
