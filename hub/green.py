@@ -345,12 +345,3 @@ def call_native(function: Callable[..., Any], *arguments: Any) -> Any:
     from eventlet import tpool
 
     return tpool.execute(function, *arguments)
-
-
-def native(module: str) -> Any:
-    """Return a module of the standard library as it is without ``patch()``: for what runs on a native thread."""
-    if not is_patched():
-        return importlib.import_module(module)
-    from eventlet import patcher
-
-    return patcher.original(module)

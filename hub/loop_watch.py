@@ -17,7 +17,7 @@ from hub.worker import Worker
 
 BEAT_SECONDS = 0.2
 LOOK_SECONDS = 0.2
-LATE_LOOK_SECONDS = 0.5  # the most that one look counts where the whole process stood still, watch and all
+LATE_LOOK_SECONDS = 0.5  # what a look counts at most beyond the CPU that was used: all stood still, watch and all
 WARN_SECONDS = 2.0
 EXIT_STATUS = 70  # EX_SOFTWARE of sysexits.h
 MAX_FRAMES = 40
@@ -26,24 +26,23 @@ STANDARD_ERROR = 2
 
 
 class Silence:
-    """For how long the loop has been silent. Pure."""
+    """For how long the loop has been silent. Pure; times are monotonic seconds."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._beats = -1
+    def __init__(self, now: float) -> None:
+        self._looked_at = self._beat_at = now
+        self._excused_seconds = 0.0  # since the last beat
 
-    def look(self, beats: int, passed_seconds: float, cpu_seconds: float) -> float:
-        """Take the loop's beats so far, and the wall-clock and CPU seconds since the last look; return the silence.
+    def look(self, now: float, beat_at: float, cpu_seconds: float) -> float:
+        """Take when the loop beat last, and the CPU seconds that the process used since the last look.
 
-        A look that comes late while the process used no CPU comes late since everything was stopped or starved.
+        A look that comes late comes late since the process was stopped or starved, which excuses the loop as well, or
+        since its lock was held: that used CPU.
         """
-        if beats != self._beats:
-            self._beats, self.seconds = beats, 0.0
-        elif cpu_seconds >= passed_seconds / 2:
-            self.seconds += passed_seconds
-        else:
-            self.seconds += min(passed_seconds, LATE_LOOK_SECONDS)
-        return self.seconds
+        passed, self._looked_at = now - self._looked_at, now
+        if beat_at != self._beat_at:
+            self._beat_at, self._excused_seconds = beat_at, 0.0
+        self._excused_seconds += max(0.0, passed - max(LATE_LOOK_SECONDS, cpu_seconds))
+        return max(0.0, now - beat_at - self._excused_seconds)
 
 
 class LoopWatch:
@@ -54,7 +53,7 @@ class LoopWatch:
 
     def __init__(self, exit_seconds: float) -> None:
         self._exit_seconds = exit_seconds
-        self._beats = 0
+        self._beat_at = 0.0
         self._loop_thread = 0
         self._over = False
         self._worker = Worker("loop-beat", self._beat)
@@ -66,6 +65,7 @@ class LoopWatch:
         if green.is_patched():
             threading = green.native("threading")
             self._loop_thread = threading.get_ident()
+            self._beat_at = time.monotonic()
             self._worker.start()
             threading.Thread(target=self._watch, name="loop-watch", daemon=True).start()
 
@@ -75,19 +75,18 @@ class LoopWatch:
         self._worker.stop(timeout_seconds)
 
     def _beat(self) -> float:
-        self._beats += 1
+        self._beat_at = time.monotonic()
         return BEAT_SECONDS
 
     # -- on the native thread -------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        sleep, silence = green.native("time").sleep, Silence()
-        looked_at, cpu_at, told = time.monotonic(), time.process_time(), False
+        sleep, silence = green.native("time").sleep, Silence(time.monotonic())
+        cpu, told = time.process_time(), False
         while not self._over:
             sleep(LOOK_SECONDS)
-            now, cpu = time.monotonic(), time.process_time()
-            seconds = silence.look(self._beats, now - looked_at, cpu - cpu_at)
-            looked_at, cpu_at = now, cpu
+            cpu_before, cpu = cpu, time.process_time()
+            seconds = silence.look(time.monotonic(), self._beat_at, cpu - cpu_before)
             if seconds < WARN_SECONDS:
                 told = False
                 continue

@@ -93,6 +93,7 @@ class Summary:
                 "rest_polls": hub.fallback.polls_total,
                 "rest_poll_failures": hub.fallback.failures_total,
                 "gaps_forgotten": hub.ledger.forgotten_total,
+                "loop_stalls": hub.loop_watch.stalls_total,
                 "store_failures": hub.store.failures_total if hub.store else 0,
                 "store_dropped": hub.store.dropped_total if hub.store else 0,
                 **{f"gaps_{cause}": count for cause, count in hub.ledger.totals.items()},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import stat
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import requests
 
 from hub.simulator.launch import launch
 from tests import image
-from tests.conftest import eventually, need
+from tests.conftest import ROOT, eventually, need
 from tests.nginx import free_port
 
 UID = "10001"
@@ -43,6 +45,12 @@ def as_the_user() -> list[str]:
     return [need("unshare", "the image's user"), "--user", f"--map-user={UID}", f"--map-group={UID}"]
 
 
+def documented() -> list[str]:
+    """The requests that docs/protocol.md has a heading for."""
+    text = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
+    return [path for path in re.findall(r"(?m)^### `GET (/[^`]*)", text) if "{" not in path and "<" not in path]
+
+
 def test_the_image_runs_without_root_on_a_read_only_root(app: Path) -> None:
     words = dict(image.instructions())
     assert words["USER"] == UID
@@ -53,24 +61,29 @@ def test_the_image_runs_without_root_on_a_read_only_root(app: Path) -> None:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1", "HOST": "127.0.0.1", "PORT": str(port), "STATE_DIR": str(state),
             "WS_URL": simulator.ws_url, "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",
+            "NOTIFY_SOCKET": str(app.parent / "notify"),
         }  # fmt: skip
         log = state.parent / "log"
-        with log.open("wb") as out:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, log.open("wb") as out:
+            systemd.bind(env["NOTIFY_SOCKET"])
+            systemd.settimeout(20)
             server = subprocess.Popen(
                 [*as_the_user(), *json.loads(words["CMD"])], cwd=app, env=env, stdout=out, stderr=out
             )
+            assert b"READY=1" in systemd.recv(4096), "the unit waits for it (Type=notify)"
         try:
 
             def covered() -> bool:
                 assert server.poll() is None, log.read_text()
                 try:
                     body = requests.get(f"http://127.0.0.1:{port}/health", timeout=2).json()
-                except requests.ConnectionError:
+                except requests.RequestException:
                     return False
                 return body["coverage_percentage"] == 100
 
             eventually(covered, 30)
-            for path in ("/dashboard", "/static/dashboard.js", "/static/vendor/uplot.min.js", "/status", "/journal"):
+            # nothing is missing that a route reads while it runs
+            for path in ("/static/dashboard.js", "/static/vendor/uplot.min.js", *documented()):
                 assert requests.get(f"http://127.0.0.1:{port}{path}", timeout=5).status_code == 200, path
             check = json.loads(words["HEALTHCHECK"].partition("CMD ")[2])
             assert subprocess.run([*as_the_user(), *check], env=env, check=False).returncode == 0

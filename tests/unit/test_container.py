@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
+from hub import PriceHub
 from hub.config import load
 from hub.settings import Settings
+from hub.web.app import create_app
 from tests import image
 from tests.conftest import ROOT, need
 
@@ -177,6 +179,26 @@ def test_what_is_mounted_exists_and_what_is_kept_has_a_name(compose: dict[str, A
             assert (ROOT / "docker" / source).exists(), volume
         else:
             assert source in compose["volumes"], volume
+
+
+def test_grafana_finds_the_dashboard_where_it_is_told_to_look(compose: dict[str, Any]) -> None:
+    (mounted,) = (v.split(":")[1] for v in compose["services"]["grafana"]["volumes"] if "dashboard.json" in v)
+    providers = [
+        yaml.safe_load(path.read_text(encoding="utf-8"))["providers"]
+        for path in (ROOT / "docker/grafana/provisioning/dashboards").glob("*.yml")
+    ]
+    assert [provider["options"]["path"] for found in providers for provider in found] == [str(Path(mounted).parent)]
+
+
+def test_nginx_closes_what_changes_the_hub_but_for_what_old_clients_use() -> None:
+    (closed,) = re.findall(r"location ~ (\S+) \{", read("docker/nginx-site.conf"))
+    app, _ = create_app(PriceHub(Settings()))
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<[^>]+>", "x", rule.rule)
+        changes = bool({"POST", "PUT", "DELETE", "PATCH"} & (rule.methods or set()))
+        open_to_all = path.removeprefix("/api") in ("/priority-pairs", "/alert") or not changes
+        if path.removeprefix("/api") != "/metrics":
+            assert open_to_all != bool(re.match(closed, path)), path
 
 
 @pytest.mark.parametrize("path", ["/socket.io/", "/api/", "/"])

@@ -55,6 +55,7 @@ def test_it_starts_what_is_shipped_and_ends_in_time() -> None:
     text = UNIT.read_text()
     (command,) = re.findall(r"(?m)^ExecStart=(.+)$", text)
     assert command.endswith("/.venv/bin/python -m gunicorn -c docker/gunicorn.conf.py wsgi:app")
+    assert "\nType=notify\n" in text, "test_image.py sees the word that it waits for"
     assert int(re.search(r"TimeoutStopSec=(\d+)", text)[1]) > 8
     environment = dict(pair.split("=") for pair in re.search(r"(?m)^Environment=(.+)$", text)[1].split())
     folder = "/var/lib/" + re.search(r"StateDirectory=(.+)", text)[1]
