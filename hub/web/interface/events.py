@@ -67,8 +67,7 @@ EVENTS = (
     Event("product_left", "A product is not watched any more.", notes=LISTING),
     Event("volume_alert", "The volume of the running window is far above the usual.", notes={
         "ticker": {"free": True, "description": "The ticker of that moment."}, "simulated": {"optional": True},
-        "current_vol": "Of the running window.", "avg_vol": "The mean of the last full windows.",
-        "threshold": "The ratio from which on it fires.", "ratio": "`current_vol` / `avg_vol`.",
+        "ratio": "`current_vol` / `avg_vol`.",
     }),
     Event("spike_alert", "A client's alert: relayed unchanged to all clients, the sender too.", (TO_HUB, TO_CLIENT),
           notes=dict.fromkeys(("symbol", "spike_type", "event_type", "pct_change", "old_price", "new_price"), ANYTHING),
@@ -79,7 +78,9 @@ EVENTS = (
         "conflated": "Ticks that were replaced by later ones.", "dropped": "Other events that were left out.",
         "behind_ms": "For how long it has not got everything.",
     }),
-    Event("hub_stopping", "The hub stops now, on purpose. Reconnect.", notes={"reconnect": "Whether to come back."}),
+    Event("hub_stopping", "The hub is about to stop, on purpose. Reconnect when it has closed.", notes={
+        "reconnect": "Whether to come back.", "within_ms": "Within which it closes.",
+    }),
     Event("subscribe", "What the client wants from now on. What is left out stays as it was.", (TO_HUB,), notes={
         "products": {**NAMES, "maxItems": 1000, "optional": True}, "max_hz": MAX_HZ,
         "batch": {"optional": True, "description": "Ticks as `ticker_batch`."},
