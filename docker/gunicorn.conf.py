@@ -4,6 +4,7 @@ import math
 import os
 import sys
 
+from hub import logs
 from hub.config import SettingsError, load
 
 try:
@@ -15,6 +16,8 @@ except SettingsError as error:
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
 loglevel = _settings.log_level.lower()
+logs.configure(_settings.log_level, _settings.log_format)
+logger_class = "hub.gunicorn_worker.HubLogger"
 worker_class = "hub.gunicorn_worker.EventletWorker"
 workers = 1  # named here so that WEB_CONCURRENCY does not reach it; the worker class refuses more
 worker_connections = 20_000  # a WebSocket holds one; gunicorn's own 1,000 would starve /health

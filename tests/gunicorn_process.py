@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +12,8 @@ from pathlib import Path
 import requests
 
 from hub.simulator.launch import SimulatorProcess
-from tests.conftest import ROOT, eventually
+from tests import image
+from tests.conftest import eventually
 
 
 class Gunicorn:
@@ -26,13 +25,7 @@ class Gunicorn:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = tmp_path / "image"
-        for sources in re.findall(r"(?m)^COPY (?!--)(.+) \S+$", (ROOT / "docker/Dockerfile").read_text()):
-            for source in sources.split():
-                if (ROOT / source).is_dir():
-                    shutil.copytree(ROOT / source, self.folder / source, ignore=shutil.ignore_patterns("__pycache__"))
-                else:
-                    (self.folder / source).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(ROOT / source, self.folder / source)
+        image.make(self.folder)
         env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
         self.env = {
             **env, "WS_URL": simulator.ws_url, "REST_URL": simulator.rest_url, "WS_DIALECT": "exchange",

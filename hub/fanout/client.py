@@ -116,7 +116,8 @@ class ClientSocket(socket.Socket):
         outbox = self.outbox
         return Figures(
             self._shown_id, self.transport, now - self._connected_at, self._bytes_per_second, outbox.pending_bytes,
-            outbox.lagging, outbox.behind_seconds(now), outbox.conflated_total,
+            outbox.lagging, outbox.behind_seconds(now), outbox.conflated_total, outbox.dropped_total,
+            outbox.taken_bytes,
         )  # fmt: skip
 
     # -- what comes in for the client -----------------------------------------------------------------
@@ -286,7 +287,7 @@ class ClientSocket(socket.Socket):
             label = reason.name.lower()
             self.server.counters[f"cut_{label}"] += 1
             pending = self.outbox.pending_bytes
-            _warn.warning(label, "cut client=%s reason=%d %s pending_bytes=%d", self.sid, reason, label, pending)
+            _warn.warning(label, "cut client=%s code=%d reason=%s pending_bytes=%d", self.sid, reason, label, pending)
         if self._writable and not self.outbox.pending_bytes:
             with contextlib.suppress(OSError):  # it is gone already: that is what was wanted
                 green.send_some(self._ws, close_frame(reason, reason.name.lower()))
@@ -356,7 +357,7 @@ class ClientSocket(socket.Socket):
 
     def _refused(self, reason: str) -> None:
         self.server.counters[f"refused_{reason}"] += 1
-        _warn.warning(reason, "client=%s is refused: %s", self.sid, reason)
+        _warn.warning(reason, "refused client=%s reason=%s", self.sid, reason)
 
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":

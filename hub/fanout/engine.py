@@ -45,7 +45,7 @@ class HubEngine(engineio.Server):
     def refuse_packet(self, sid: str, error: Exception) -> None:
         """Count and log a packet that can't be understood, and end its sender."""
         self.counters["bad_packets"] += 1
-        _warn.warning("bad_packet", "client=%s bad packet: %s: %s", sid, type(error).__name__, error)
+        _warn.warning("bad_packet", "bad packet client=%s error=%s: %s", sid, type(error).__name__, error)
         log.debug("bad packet", exc_info=error)
         if (client := self.sockets.get(sid)) is not None:
             client.cut(CutReason.BAD_PACKET)
@@ -86,7 +86,7 @@ class HubEngine(engineio.Server):
         address = client_address(environ, self.limits.trusted_proxies)
         if (refusal := self._refusal(address)) is not None:
             self.counters[f"refused_{refusal}"] += 1
-            _warn.warning(refusal, "refused a client of %s: %s", address, refusal)
+            _warn.warning(refusal, "refused a client address=%s reason=%s", address, refusal)
             return _unavailable(refusal)
         if self.start_service_task:
             self.start_service_task = False

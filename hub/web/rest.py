@@ -36,9 +36,11 @@ INDEX = (
     "/price/BTC-USD/explain",
     "/gaps",
     "/latency",
+    "/metrics",
     "/history",
     "/journal",
     "/signals",
+    "/alerts",
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
@@ -47,7 +49,14 @@ INDEX = (
     "/clients",
     "/actions",
     "/status",
+    "/config",
+    "/services/status",
+    "/websocket/status",
+    "/performance/metrics",
     "/dashboard",
+    "/docs",
+    "/openapi.json",
+    "/asyncapi.json",
 )
 
 
@@ -206,7 +215,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         accepts = request.accept_mimetypes
         if accepts.quality("text/html") > accepts.quality("application/json"):
             return redirect(url_for(".dashboard"))
-        links = {"rest": list(INDEX), "socketio": "/socket.io/", "dashboard": "/dashboard"}
+        links = {"rest": list(INDEX), "socketio": "/socket.io/", "dashboard": "/dashboard", "docs": "/docs"}
         return json_response({"service": "price-hub", "simulated": hub.simulated, **links})
 
     return routes

@@ -308,7 +308,7 @@ def test_a_client_that_never_reads_is_cut_and_nobody_else_notices(
     mute.recv()
     mute.send("40")
     reader = listen(hub.url, ["websocket"])
-    eventually(lambda: "4001 not_reading" in hub.log(), 40)
+    eventually(lambda: "code=4001 reason=not_reading" in hub.log(), 40)
     count = len(reader.events["ticker_update"])
     eventually(lambda: len(reader.events["ticker_update"]) > count + 2000)
     assert hub.health()["clients"] == 1

@@ -349,7 +349,7 @@ def test_a_cut_is_counted_once_and_tells_who_reads_why(
     for _ in range(3):
         client.cut(CutReason.TOO_MANY_EVENTS)
     assert client.server.counters == {"cut_too_many_events": 1}
-    assert "reason=4002 too_many_events" in caplog.text
+    assert "code=4002 reason=too_many_events" in caplog.text
     assert reasons == [("sid", "transport error")]
     assert client.server.sockets == {}
     assert peer.read() == close_frame(4002, "too_many_events")
