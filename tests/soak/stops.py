@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import socket
 import statistics
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,10 @@ import requests
 
 from benchmarks.common import CORES, Process, module
 from hub.simulator.launch import launch
-from tests.conftest import eventually, need
+from tests import nginx
+from tests.conftest import eventually
 from tests.drills.stage import Resources
 from tests.gunicorn_process import Gunicorn
-from tests.integration.test_nginx import write_config
 from tests.returners import Returners, Site, came_back, most_within_a_second, stop
 from tests.soak.runs import Report
 
@@ -50,7 +48,7 @@ def _app(report: Report, name: str, folder: Path) -> None:
 
 
 def _behind_nginx(report: Report, name: str, folder: Path) -> None:
-    with contextlib.closing(Site(folder)) as site, nginx(folder, site.port) as front:
+    with contextlib.closing(Site(folder)) as site, nginx.running(folder, site.port) as front:
         hub = site.start()
         _stop(report, name, hub.process, hub.url, front, site.start)
 
@@ -94,32 +92,6 @@ def _stop(
                f"{back[0]:.1f}, {statistics.median(back):.1f}, {back[-1]:.1f} s", True)  # fmt: skip
     most = most_within_a_second(back)
     report.row(f"{name}: of them in the busiest second", f"≤ {ALL // 2}", str(most), most <= ALL // 2)
-
-
-@contextlib.contextmanager
-def nginx(folder: Path, backend_port: int) -> Iterator[str]:
-    """Run nginx with the shipped configuration; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-    config = write_config(folder, backend_port, port)
-    process = subprocess.Popen(
-        [need("nginx", "what stands before the hub"), "-p", str(folder), "-c", str(config), "-g", options]
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-
-        def alive() -> bool:
-            with contextlib.suppress(requests.ConnectionError):
-                return requests.get(f"{url}/nginx-alive", timeout=1).status_code == 200
-            return False
-
-        eventually(alive)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def gunicorn() -> Report:
