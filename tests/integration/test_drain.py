@@ -74,8 +74,12 @@ def test_a_second_signal_makes_it_quicker(site: Site, second: signal.Signals) ->
 
 
 def test_it_ends_in_time_whatever_hangs(site: Site) -> None:
-    """Clients that do not read, a poll and an upload that stand still, and a disk that never answers."""
-    hub = site.start(program=(*TROUBLED, "store_hangs"))
+    """Clients that do not read, a poll and an upload that stand still, a webhook and a disk that never answer."""
+    receiver = socket.create_server(("127.0.0.1", 0))
+    hook = f"http://127.0.0.1:{receiver.getsockname()[1]}/"
+    token = "0123456789abcdef"
+    settings = {"WEBHOOK_URL": hook, "WEBHOOK_ALLOWED_HOSTS": "127.0.0.1", "ADMIN_TOKEN": token}
+    hub = site.start(program=(*TROUBLED, "store_hangs"), **settings)
     reader = Returners(hub.url, (1, 1, 0), 0)
     mutes = [connect(hub.port) for _ in range(5)]
     for mute in mutes:
@@ -84,6 +88,10 @@ def test_it_ends_in_time_whatever_hangs(site: Site) -> None:
     requests.get(poll, timeout=5)  # a session of which nobody ever hears again
     upload = socket.create_connection(("127.0.0.1", hub.port))
     upload.sendall(f"{UPLOAD}{{".encode())
+    headers = {"Authorization": f"Bearer {token}"}
+    requests.post(f"{hub.url}/alerts/test", headers=headers, timeout=5).raise_for_status()
+    receiver.settimeout(5)
+    asked, _ = receiver.accept()
     hub.process.send_signal(signal.SIGUSR1)  # from now on
     eventually(lambda: "the disk hangs" in hub.log(), 5)
     try:
@@ -97,7 +105,7 @@ def test_it_ends_in_time_whatever_hangs(site: Site) -> None:
         assert "Traceback" not in hub.log()
     finally:
         reader.close()
-        for sock in (*mutes, upload):
+        for sock in (*mutes, upload, asked, receiver):
             sock.close()
 
 
