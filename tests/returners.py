@@ -76,6 +76,11 @@ class Returners:
 
         threading.Thread(target=read, daemon=True).start()
 
+    def lost(self) -> list[float]:
+        """Wait until all have lost their connection; return when each did, in order."""
+        eventually(lambda: all(client.at["disconnect"] for client in self.all))
+        return sorted(client.at["disconnect"][0] for client in self.all)
+
     def close(self) -> None:
         if self._node is not None:
             self._node.kill()

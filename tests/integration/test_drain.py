@@ -44,7 +44,7 @@ def test_all_are_told_and_come_back_to_the_next_process_by_themselves(site: Site
         assert seen.refused_new_client == 503
         for client in crowd.all:
             assert client.told == [{"reconnect": True, "within_ms": 3000}]
-        lost = sorted(client.at["disconnect"][0] for client in crowd.all)
+        lost = crowd.lost()
         assert lost[-1] - lost[0] > 2.0, "they are sent away one by one"
         assert most_within_a_second(lost) <= 25
         back = came_back(crowd, ended_at, site.start)
