@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ import pytest
 from hub.simulator.launch import SimulatorProcess, launch
 from tests.conftest import ROOT, HubProcess
 from tests.connect_proxy import ConnectProxy
+from tests.names import NameServer
 from tests.tls import TlsProxy, make_certificates
 
 BOUND_SECONDS = 20.0
@@ -55,11 +56,12 @@ def doctor(simulator: SimulatorProcess, tmp_path: Path) -> Iterator[Callable[...
         "ADVANCED_TRADE_REST_URL": simulator.advanced_trade_rest_url, "STATE_DIR": str(tmp_path / "state"),
     }  # fmt: skip
 
-    def run(*arguments: str, **environment: str) -> Told:
+    def run(*arguments: str, program: Sequence[str] = ("app.py",), **environment: str) -> Told:
         begun = time.monotonic()
         done = subprocess.run(
-            [sys.executable, ROOT / "app.py", "--doctor", *arguments], env={**clean, **base, **environment},
-            cwd=tmp_path, capture_output=True, text=True, timeout=BOUND_SECONDS, check=False,
+            [sys.executable, ROOT / program[0], *program[1:], "--doctor", *arguments],
+            env={**clean, **base, **environment}, cwd=tmp_path, capture_output=True, text=True, timeout=BOUND_SECONDS,
+            check=False,
         )  # fmt: skip
         assert done.stderr == ""
         return Told(done.returncode, done.stdout, time.monotonic() - begun)
@@ -133,6 +135,19 @@ def test_a_name_that_nobody_knows_is_told_at_once(doctor: Callable[..., Told]) -
     for level, text in told.lines("reached"):
         assert level == "FAIL"
         assert "→ behind a proxy? set HTTPS_PROXY. Else: what do the name servers in /etc/resolv.conf say?" in text
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(doctor: Callable[..., Told]) -> None:
+    names = NameServer()
+    names.addresses = None
+    told = doctor(
+        program=("tests/names.py", str(names.port)), WS_URL="wss://feed.test", REST_URL="https://api.test"
+    )  # fmt: skip
+    names.close()
+    assert told.status == 1
+    assert told.seconds < 13.0  # 6 of them waiting
+    for host, (_, text) in zip(("api.test", "feed.test"), told.lines("reached"), strict=True):
+        assert text.startswith(f"can't reach {host}:443: no name server answered in time → behind a proxy?")
 
 
 def test_certificates(doctor: Callable[..., Told], simulator: SimulatorProcess, tmp_path: Path) -> None:
