@@ -40,7 +40,8 @@ LE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 LOSSES = (
     "silent", "no_data", "slow_consumer", "connect_timeout", "dns", "refused", "eof", "reset", "socket", "tls",
     "protocol", "frame_too_big", "closed_1000", "closed_1001", "closed_1005", "closed_1008", "closed_1009",
-    "closed_1011", "closed_1012", "closed_1013", "closed_other", "http_other", "on_demand", "bug",
+    "closed_1011", "closed_1012", "closed_1013", "closed_other", "http_403", "http_429", "http_503", "http_other",
+    "on_demand", "bug",
 )  # fmt: skip
 IGNORED = "ignored_"
 REFUSED_FRAMES = (*exchange.REASONS, *advanced_trade.REASONS, "exchange_error", "sequence_gap", f"{IGNORED}unknown")
@@ -93,6 +94,9 @@ FAMILIES = (  # the first that matches
     Family("dropped", "(held|store)_dropped|dropped_(in_turn)", "What did not fit into a queue of the hub's, by queue.",
            "queue", ("held", "store", "in_turn")),
     Family("store_failures", "store_failures", "Tries to open or write the file of the ledger that failed."),
+    Family("log_lines_dropped", "log_lines_dropped", "Lines of the log that a blocked pipe left no room for."),
+    Family("log_write_failures", "log_write_failures", "Lines of the log that could not be written."),
+    Family("loop_stalls", "loop_stalls", "Times that something held the event loop for 2 s or more."),
     Family("pauses", "pauses", "Times that the hub itself stood still."),
     Family("listener_errors", "listener_errors", "Listeners in the hub's own process that raised."),
 )  # fmt: skip
@@ -185,6 +189,7 @@ def _health(hub: PriceHub) -> Iterable[Metric]:
         "pricehub_health_status", "What GET /health says.", {state: state is body["status"] for state in HealthStatus}
     )
     yield _gauge("simulated", "1 where any price may be simulated: never trade on those.", body["simulated"])
+    yield _gauge("draining", "1 from SIGTERM on: clients are sent away to the next process.", body["draining"])
     yield _gauge("uptime_seconds", "Since the start.", body["uptime_seconds"])
     yield _gauge("coverage_ratio", "Part of the products that can be covered and are, 0 to 1.",
                  body["coverage_percentage"] / 100)
@@ -193,7 +198,7 @@ def _health(hub: PriceHub) -> Iterable[Metric]:
     yield _gauge("ticking_products", "Products that had a tick in the last 2 minutes.", body["ticking_products"])
     yield _gauge("open_gaps", "Gaps that did not heal yet.", body["open_gaps"])
     yield _gauge("missing_trades", "Trades that were jumped over and did not come since.", body["counters"]["missing"])
-    frames = dict.fromkeys(REFUSED_FRAMES, 0) | body["refused_frames"]
+    frames = _bounded(body["refused_frames"], REFUSED_FRAMES)
     yield _counters("refused_frames", "Frames of the exchange that were not believed, by reason.", "reason",
                     {word: count for word, count in frames.items() if not word.startswith(IGNORED)})
     yield _counters("ignored_frames", "Frames of the exchange that were understood and not needed, by type.", "type",
@@ -203,25 +208,26 @@ def _health(hub: PriceHub) -> Iterable[Metric]:
 
 def counter_families(counters: Mapping[str, int]) -> Iterator[Metric]:
     """Return ``FAMILIES`` of these counters."""
-    found: dict[str, Counter[str]] = {
-        family.name: Counter(dict.fromkeys(family.known or [""], 0)) for family in FAMILIES
-    }
+    words: dict[Family, Counter[str]] = {family: Counter() for family in FAMILIES}
     for name, count in counters.items():
         for family in FAMILIES:
             if match := re.fullmatch(family.pattern, name):
-                found[family.name][_bounded(match[match.lastindex or 0], family.known) if family.label else ""] += count
+                words[family][match[match.lastindex or 0]] += count
                 break
-    for family in FAMILIES:
+    for family, counts in words.items():
         if family.label:
-            yield _counters(family.name, family.help, family.label, found[family.name])
+            yield _counters(family.name, family.help, family.label, _bounded(counts, family.known))
         else:
-            yield _counter(family.name, family.help, found[family.name][""])
+            yield _counter(family.name, family.help, counts.total())
 
 
-def _bounded(word: str, known: tuple[str, ...]) -> str:
-    """Return the label of a word: the exchange may close with thousands of codes."""
-    kind = word.partition("_")[0]
-    return f"{kind}_other" if kind in ("closed", "http") and word not in known else word
+def _bounded(counts: Mapping[str, int], known: Iterable[str]) -> Counter[str]:
+    """Return counts by word, ``known`` ones in any case; the exchange may close with thousands of codes."""
+    found = Counter(dict.fromkeys(known, 0))
+    for word, count in counts.items():
+        kind = word.partition("_")[0]
+        found[f"{kind}_other" if kind in ("closed", "http") and word not in found else word] += count
+    return found
 
 
 def _connections(hub: PriceHub) -> Iterable[Metric]:
@@ -237,8 +243,14 @@ def _connections(hub: PriceHub) -> Iterable[Metric]:
                     {path: one.messages for path, one in totals.items()})
     yield _counters("feed_errors", "Refused frames, error frames, lost and failed connections.", "path",
                     {path: one.errors for path, one in totals.items()})
-    yield _counters("reconnects", "Sockets that came to their end, or to nothing: another try follows each.", "path",
-                    {path: one.reconnects for path, one in totals.items()})
+    reconnects = CounterMetricFamily(
+        "pricehub_reconnects", "Sockets that came to their end, or tries to connect to nothing, by cause.",
+        labels=["path", "cause"],
+    )
+    for path, pool in pools.items():
+        for cause, count in _bounded(pool.causes(), LOSSES).items():
+            reconnects.add_metric([path, cause], count)
+    yield reconnects
     budgets = {path: pool.budget.body() for path, pool in pools.items()}
     yield _gauges("exchange_connects_left", "Connects that the exchange allows within this second.", "path",
                   {path: one["connects_left"] for path, one in budgets.items()})
@@ -294,4 +306,15 @@ def _process(hub: PriceHub) -> Iterable[Metric]:
                      catalogue.as_of)  # fmt: skip
 
 
-PARTS = (_health, _connections, _clients, _latency, _rest, _process)
+def _alerts(hub: PriceHub) -> Iterable[Metric]:
+    notices = CounterMetricFamily(
+        "pricehub_alert_notices", "Notices to the channels of alerts; retried counts tries.",
+        labels=["channel", "outcome"],
+    )  # fmt: skip
+    for (channel, outcome), count in hub.alerts.counts().items():
+        notices.add_metric([channel, outcome], count)
+    yield notices
+    yield _gauge("alerts_firing", "Alerts that fire now.", len(hub.alerts.body()["firing"]))
+
+
+PARTS = (_health, _connections, _clients, _latency, _rest, _alerts, _process)

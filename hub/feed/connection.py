@@ -299,7 +299,7 @@ class Connection:
         tally = self.tally
         how = policy.after(cause)
         tally.errors += how.failure
-        tally.reconnects += 1
+        tally.causes[cause] += 1
         tally.last_cause = cause
         if how.smaller_requests:
             self._subscriber.request_size = max(1, min(self._subscriber.request_size, len(self._wanted)) // 2)

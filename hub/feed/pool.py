@@ -81,6 +81,7 @@ class ConnectionPool:
         self._needed = 0  # slots; those after them leave when their products have gone over
         self._idle: frozenset[str] = frozenset()  # products that the exchange halted or delisted
         self._retired = Totals()
+        self._retired_causes: Counter[str] = Counter()
         self._retired_refused: Counter[str] = Counter()
         self.transfers = Transfers(last_id, self._put_in_place, self._count_retired, callbacks.transferred)
         self.schedule = Schedule(settings.rotate_after_seconds, self._rng)
@@ -165,6 +166,7 @@ class ConnectionPool:
 
     def _count_retired(self, connection: Connection) -> None:
         self._retired = Totals(*map(sum, zip(self._retired, connection.totals(), strict=True)))
+        self._retired_causes.update(connection.tally.all_causes())
         self._retired_refused.update(connection.tally.all_refused())
 
     def _put_in_place(self, old: Connection, new: Connection) -> None:
@@ -278,6 +280,13 @@ class ConnectionPool:
     def totals(self) -> Totals:
         """Return the counts since the start, given-up slots included."""
         return Totals(*map(sum, zip(self._retired, *(slot.totals() for slot in self._slots), strict=True)))
+
+    def causes(self) -> dict[str, int]:
+        """Return how many sockets came to their end, or tries to connect to nothing, by cause."""
+        total = self._retired_causes.copy()
+        for slot in self._slots:
+            total.update(slot.tally.all_causes())
+        return dict(total)
 
     def refused(self) -> dict[str, int]:
         """Return how many frames were not believed or not understood, by reason."""

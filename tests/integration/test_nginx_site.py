@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import ssl
 import subprocess
@@ -126,8 +127,9 @@ def test_the_hub_counts_the_addresses_that_nginx_names(
     hub_factory: Callable[..., HubProcess], folder: Callable[[], Path], from_outside: requests.Session
 ) -> None:
     hub = hub_factory(
-        ["--products", "5"], TRUSTED_PROXIES="127.0.0.1", MAX_CLIENTS_PER_IP="1", ADMIN_TOKEN="operators-only-000"
-    )
+        ["--products", "5"], TRUSTED_PROXIES="127.0.0.1", MAX_CLIENTS_PER_IP="1", ADMIN_TOKEN="operators-only-000",
+        DRAIN_SECONDS="0",
+    )  # fmt: skip
     everybody = {"default   0;": "default   1;"}
     with nginx.running(folder(), hub.port, everybody) as site:
         client = socketio.Client()
@@ -148,7 +150,8 @@ def test_a_restart_of_the_hub_is_a_503_in_json_and_clients_come_back(
 ) -> None:
     small = ["--products", "5"]
     port = nginx.free_port()
-    hub = hub_factory(small, ["--port", str(port)])
+    start = functools.partial(hub_factory, small, ["--port", str(port)], DRAIN_SECONDS="0")
+    hub = start()
     with nginx.running(folder(), port) as site:
         client = socketio.Client(reconnection_delay=0.2, reconnection_delay_max=1)
         tickers: list[dict] = []
@@ -162,7 +165,7 @@ def test_a_restart_of_the_hub_is_a_503_in_json_and_clients_come_back(
             assert away.headers["Retry-After"] == "2"
             eventually(lambda: not client.connected)
             tickers.clear()
-            hub_factory(small, ["--port", str(port)])
+            start()
             eventually(lambda: requests.get(site + "/health", timeout=5).status_code == 200)
             eventually(lambda: tickers, 15)
         finally:
