@@ -128,6 +128,24 @@ def test_nothing_listens_at_the_exchange(doctor: Callable[..., Told]) -> None:
     assert not told.lines("prices")
 
 
+def test_where_alerts_go(doctor: Callable[..., Told]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as receiver:
+        port = receiver.getsockname()[1]
+        urls = f"http://127.0.0.1:{port}/canary,http://127.0.0.1:1/canary,https://localhost/canary"
+        told = doctor(
+            WEBHOOK_URL=urls, WEBHOOK_ALLOWED_HOSTS="127.0.0.1", TELEGRAM_CHAT_ID="1",
+            TELEGRAM_BOT_TOKEN="1:" + "canary" * 6, TELEGRAM_API_URL=f"http://127.0.0.1:{port}",
+        )  # fmt: skip
+    assert told.status == 1
+    reached, refused, inside = told.lines("webhook")
+    assert reached[0] == told.line("telegram")[0] == "ok"
+    assert refused[0] == "FAIL"
+    assert refused[1].startswith("can't reach 127.0.0.1:1: ")
+    assert inside[0] == "FAIL"
+    assert "an address that is not public" in inside[1]
+    assert "canary" not in told.output
+
+
 def test_a_name_that_nobody_knows_is_told_at_once(doctor: Callable[..., Told]) -> None:
     told = doctor(WS_URL="wss://feed.invalid", REST_URL="https://api.invalid")
     assert told.status == 1
