@@ -118,16 +118,6 @@ def test_a_folder_on_a_read_only_disk_and_a_hub_that_runs_already(doctor: Callab
     assert told.line("port") == ("warn", f"{served} → a second one needs another --port")
 
 
-def test_nothing_listens_at_the_exchange(doctor: Callable[..., Told]) -> None:
-    told = doctor(WS_URL="ws://127.0.0.1:1", REST_URL="http://127.0.0.1:1")
-    assert told.status == 1
-    assert told.lines("reached") == [
-        ("FAIL", "can't reach 127.0.0.1:1: [Errno 111] ECONNREFUSED → no way out to there: a firewall? "
-                 "Behind a proxy? set HTTPS_PROXY")
-    ] * 2  # fmt: skip
-    assert not told.lines("prices")
-
-
 def test_where_alerts_go(doctor: Callable[..., Told]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as receiver:
         port = receiver.getsockname()[1]
@@ -146,13 +136,17 @@ def test_where_alerts_go(doctor: Callable[..., Told]) -> None:
     assert "canary" not in told.output
 
 
-def test_a_name_that_nobody_knows_is_told_at_once(doctor: Callable[..., Told]) -> None:
-    told = doctor(WS_URL="wss://feed.invalid", REST_URL="https://api.invalid")
+def test_nothing_listens_and_nobody_knows_the_name(doctor: Callable[..., Told]) -> None:
+    told = doctor(WS_URL="ws://127.0.0.1:1", REST_URL="https://api.invalid")
     assert told.status == 1
-    assert told.seconds < 10.0  # and that if no name server answers
-    for level, text in told.lines("reached"):
-        assert level == "FAIL"
-        assert "→ behind a proxy? set HTTPS_PROXY. Else: what do the name servers in /etc/resolv.conf say?" in text
+    assert told.seconds < 10.0
+    unknown, refused = told.lines("reached")
+    assert unknown[0] == refused[0] == "FAIL"
+    assert unknown[1].startswith("can't reach api.invalid:443: ")
+    assert unknown[1].endswith("set HTTPS_PROXY. Else: what do the name servers in /etc/resolv.conf say?")
+    assert refused[1].startswith("can't reach 127.0.0.1:1: [Errno 111]")
+    assert refused[1].endswith("no way out to there: a firewall? Behind a proxy? set HTTPS_PROXY")
+    assert not told.lines("prices")
 
 
 def test_a_name_server_that_does_not_answer_is_not_waited_for(doctor: Callable[..., Told]) -> None:
@@ -201,16 +195,13 @@ def test_certificates(doctor: Callable[..., Told], simulator: SimulatorProcess, 
     assert "canary" not in good.output
 
 
-@pytest.mark.parametrize(("offset", "level"), [(60, "FAIL"), (-5, "warn")])
-def test_a_clock_that_is_off(
-    doctor: Callable[..., Told], simulator: SimulatorProcess, offset: float, level: str
-) -> None:
-    simulator.control("fault", {"kind": "clock", "offset_seconds": offset, "seconds": 60})
+def test_a_clock_that_is_off(doctor: Callable[..., Told], simulator: SimulatorProcess) -> None:
+    simulator.control("fault", {"kind": "clock", "offset_seconds": 60, "seconds": 60})
     told = doctor()
-    assert told.status == (level == "FAIL")
-    way = "behind" if offset > 0 else "ahead of"
-    assert re.match(rf"(60\.0|5\.0|59\.9|4\.9) s {way} the exchange's → set it by NTP", told.line("clock")[1])
-    assert told.line("clock")[0] == level
+    assert told.status == 1
+    level, text = told.line("clock")
+    assert level == "FAIL"
+    assert re.match(r"(60\.0|59\.9) s behind the exchange's → set it by NTP", text)
 
 
 def test_an_exchange_that_has_had_enough(doctor: Callable[..., Told], simulator: SimulatorProcess) -> None:
