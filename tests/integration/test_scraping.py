@@ -19,8 +19,8 @@ from tests.integration.test_hostile import connected, ends, frame
 from tests.integration.test_socketio import Listener
 
 TOKEN = "0123456789abcdef"
-# as Prometheus asks
-OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+# as Prometheus asks, from version 3 on
+OPENMETRICS = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3"
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 # every label of the hub's own families, and the values that it may have
 FRAMES = {word for word in metrics.REFUSED_FRAMES if not word.startswith(metrics.IGNORED)}
