@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from dotenv.parser import parse_stream
 
 from hub import __version__, usage
+from hub.alerts.targets import TargetError, target_of
 from hub.settings import BOTH, DIALECT_OF_HOST, DIALECTS, EXCHANGE_WS_URL, Settings
 
 
@@ -124,6 +125,14 @@ def _check_together(settings: Settings, problems: list[str]) -> None:
     for name in ("MONITORING_CRYPTOS", "TOP_USD_PAIRS"):
         if settings.products and getattr(settings, name.lower()):
             problems.append(f"PRODUCTS: can't be combined with {name}: unset one of the two")
+    if bool(settings.telegram_bot_token) != bool(settings.telegram_chat_id):
+        problems.append("TELEGRAM_BOT_TOKEN, TELEGRAM_CHAT_ID: set both, or neither")
+    urls = [("TELEGRAM_API_URL", settings.telegram_api_url), *(("WEBHOOK_URL", url) for url in settings.webhook_url)]
+    for name, url in urls:
+        try:
+            target_of(url, settings.webhook_allowed_hosts)
+        except TargetError as error:
+            problems.append(f"{name}: {error}")
     if settings.simulate:
         return  # the simulator brings its own URLs
     host = urlsplit(settings.ws_url).hostname or ""

@@ -21,10 +21,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hub.green_http import HEADER_TIMEOUT_SECONDS, KEEPALIVE_SECONDS, strict_protocol
+
 ASYNC_MODE = "eventlet"  # what Socket.IO's servers call it
 MAX_CONNECTIONS = 20_000  # eventlet's own 1,024 would let a crowd of clients starve /health
-HEADER_TIMEOUT_SECONDS = 30.0  # a request that does not arrive within it is cut off
-KEEPALIVE_SECONDS = 75.0
+ACCEPT_AGAIN_SECONDS = 0.1
 URL_LIMIT_BYTES = 8_192
 TURN_SECONDS = 0.005  # of reading one client, before others have their turn
 TOO_LARGE = 1009  # WebSocket close code
@@ -125,8 +126,9 @@ def serve(sock: socket.socket, app: WsgiApp) -> None:
 
     try:
         wsgi.server(
-            sock,
+            _Listener(sock),
             app,
+            protocol=strict_protocol(),
             log=logging.getLogger("hub.http"),
             log_output=False,
             max_size=MAX_CONNECTIONS,
@@ -144,6 +146,26 @@ def stop_listening(sock: socket.socket) -> None:
     """Take no more connections on a listening socket. (To close it would not wake the thread that accepts.)"""
     with contextlib.suppress(OSError):  # it was closed already: that is what was wanted
         sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Listener:
+    """A listening socket whose ``accept`` outlives what a crowd does to it; eventlet's server would end at that."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def accept(self) -> tuple[Any, Any]:
+        while True:
+            try:
+                return self._sock.accept()
+            except OSError as error:  # out of descriptors, or the client went away again
+                if error.errno == errno.EINVAL or self._sock.fileno() < 0:  # stopped by us
+                    raise
+                log.warning("accepting a connection failed: %s", error)
+                time.sleep(ACCEPT_AGAIN_SECONDS)
 
 
 def websocket_app(handler: Callable[[Any], None], max_message_bytes: int) -> WsgiApp:
@@ -304,21 +326,16 @@ def silent_timeout(seconds: float) -> contextlib.AbstractContextManager[Any]:
     return timer
 
 
-def accept_each(listener: socket.socket, handle: Callable[[Any, Any], None], limit: int) -> None:
+def accept_each(sock: socket.socket, handle: Callable[[Any, Any], None], limit: int) -> None:
     """Call ``handle(client, address)`` for each connection, at most ``limit`` at a time, each on its own thread.
 
     It has no end of its own: kill the thread that it runs on.
     """
     import eventlet
 
-    pool = eventlet.GreenPool(limit)
+    pool, listener = eventlet.GreenPool(limit), _Listener(sock)
     while True:
-        try:
-            client, address = listener.accept()
-        except OSError as error:  # out of descriptors, or the client went away again: neither may end the server
-            log.warning("accepting a connection failed: %s", error)
-            eventlet.sleep(0.1)
-            continue
+        client, address = listener.accept()
         pool.spawn_n(handle, client, address)
         del client  # or the last connection is held open until the next one comes
 

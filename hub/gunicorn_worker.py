@@ -17,6 +17,7 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
+from gunicorn.http import wsgi
 from gunicorn.workers.base_async import AsyncWorker
 
 from hub import green
@@ -24,6 +25,9 @@ from hub import green
 TRANSFER_TIMEOUT_SECONDS = 30.0  # a body or an answer that makes no progress for so long is given up
 NOTIFY_SECONDS = 1.0  # gunicorn's master wants a sign of life
 EXIT_RESERVE_SECONDS = 1.0  # of graceful_timeout, kept for leaving before the master kills
+
+
+wsgi.SERVER = "hub"  # clients need not know what serves them
 
 
 class HubLogger(Logger):

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from hub.alerts.desk import Desk
 from hub.board import Board
 from hub.book import Book
 from hub.catalogue_keeper import CatalogueKeeper, changes
@@ -45,6 +46,7 @@ from hub.watch import Watch
 from hub.worker import Worker
 
 MAX_PRIORITY_PAIRS = 1_000
+ALERTS_SECONDS = 1.0  # of stopping, for what waits to be delivered
 HEARTBEATS_FRESH = 10  # heartbeats for which one proves that its product is quiet
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class PriceHub:
             lambda gaps: self.past.keep(gaps),  # noqa: PLW0108 - that is built after it, and from it
             next_id=int(time.time() * 1000),
         )
+        self.alerts = Desk(settings, self.publish, self.notes.alert, lambda: self.simulated)
         self.rest = RestClient(settings.rest_url)
         self.flow = flow = Flow(self)
         self.repair = Repair(self.rest, self.ledger.missing_of, flow.on_fetched)
@@ -98,6 +101,7 @@ class PriceHub:
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.fallback.worker,
             self.catalogue.worker, self.history.worker, self.board.worker,
+            *(channel.worker for channel in self.alerts.channels),
             *([self.store.worker] if self.store is not None else []),
         ]  # fmt: skip
 
@@ -136,6 +140,7 @@ class PriceHub:
         self.drain(0.0)
         self.paths.stop(left() / 2)
         self.fanout.stop(left() / 2)
+        self.alerts.stop(min(ALERTS_SECONDS, left() / 2))
         for worker in self._workers:
             worker.stop(left() / 2)
         if self.store is not None:
@@ -174,7 +179,7 @@ class PriceHub:
         if product_ids != self.book.products:
             self.book.set_products(product_ids)
             self.paths.set_products(product_ids)
-            self.flow.volume.keep(product_ids)
+            self.flow.keep(product_ids)
         self.watch.keep(set(product_ids))  # with every list: a tick of one that left may have been on its way
         if not catalogue.old:
             self.past.settle()

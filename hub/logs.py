@@ -166,9 +166,12 @@ class OncePerSecond(logging.Filter):
         self._last: dict[object, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the record is logged; the same text with other arguments is the same message."""
+        """Tell whether the record is logged; the same text with other arguments is the same message.
+
+        A text without arguments was made up whole: there the line that logs it tells what it is about.
+        """
         now = self._clock()
-        key = record.msg if len(self._last) < MAX_KEYS else "other"
+        key = (record.pathname, record.lineno, record.args and record.msg) if len(self._last) < MAX_KEYS else "other"
         if now - self._last.get(key, float("-inf")) < COOLDOWN_SECONDS:
             return False
         self._last[key] = now

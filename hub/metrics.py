@@ -306,4 +306,15 @@ def _process(hub: PriceHub) -> Iterable[Metric]:
                      catalogue.as_of)  # fmt: skip
 
 
-PARTS = (_health, _connections, _clients, _latency, _rest, _process)
+def _alerts(hub: PriceHub) -> Iterable[Metric]:
+    notices = CounterMetricFamily(
+        "pricehub_alert_notices", "Notices to the channels of alerts; retried counts tries.",
+        labels=["channel", "outcome"],
+    )  # fmt: skip
+    for (channel, outcome), count in hub.alerts.counts().items():
+        notices.add_metric([channel, outcome], count)
+    yield notices
+    yield _gauge("alerts_firing", "Alerts that fire now.", len(hub.alerts.body()["firing"]))
+
+
+PARTS = (_health, _connections, _clients, _latency, _rest, _alerts, _process)

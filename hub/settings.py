@@ -19,6 +19,8 @@ EXCHANGE_WS_URL = "wss://ws-feed.exchange.coinbase.com"
 ADVANCED_TRADE_WS_URL = "wss://advanced-trade-ws.coinbase.com"
 ADVANCED_TRADE_REST_URL = "https://api.coinbase.com"
 EXCHANGE_REST_URL = "https://api.exchange.coinbase.com"
+TELEGRAM_API_URL = "https://api.telegram.org"
+ALERT_KINDS = ("coverage", "errors", "connections", "priority", "volume", "price")  # as hub.detect.rules knows them
 DIALECT_OF_HOST = {
     "ws-feed.exchange.coinbase.com": "exchange",
     "ws-direct.exchange.coinbase.com": "exchange",
@@ -121,6 +123,9 @@ class Settings:
     )
     max_clients: int = _setting(5_000, parse.integer(1, 15_000), "Socket.IO clients at a time")
     max_clients_per_ip: int = _setting(0, parse.integer(0, 15_000), "of one address; 0: no limit (see TRUSTED_PROXIES)")
+    rate_limit_per_second: int = _setting(
+        500, parse.integer(0, 1_000_000), "HTTP requests of one address, in the mean of 10 s; 0: no limit"
+    )
     max_events_per_second: float = _setting(50.0, parse.number(1.0, 10_000.0), "of a client; over it, it is cut")
 
     frontend_url: tuple[str, ...] = _setting(
@@ -136,6 +141,10 @@ class Settings:
         "", parse.secret(16), "token of at least 16 characters for the actions; unset: they are off", secret=True
     )
 
+    bad_tokens_per_minute: int = _setting(
+        60, parse.integer(0, 1_000_000), "wrong tokens of one address, past which it waits for the next minute; 0: any"
+    )
+
     volume_threshold: float = _setting(
         1.5, parse.number(1.0, 1000.0), "ratio to the mean at which a volume alert fires", group="Alerts"
     )
@@ -144,6 +153,36 @@ class Settings:
         None,
         lambda value: parse.number(0.0, 86_400.0)(value) if value else None,
         "seconds before the same product may raise another volume alert; unset: one window",
+    )
+    price_spike_percent: float = _setting(
+        0.0, parse.number(0.0, 1000.0), "move in percent at which a price_alert is sent; 0: off"
+    )
+    price_spike_minutes: float = _setting(
+        5.0, parse.number(0.05, 1440.0), "minutes within which a price must move so far"
+    )
+    alerts: tuple[str, ...] = _setting(
+        ALERT_KINDS[:4], parse.some_of(*ALERT_KINDS),
+        f"what webhooks and Telegram are sent: some of {', '.join(ALERT_KINDS)}; or none",
+    )
+    alert_cooldown_seconds: float = _setting(
+        300.0, parse.number(0.0, 86_400.0), "seconds before the same alert is told again"
+    )
+    webhook_url: tuple[str, ...] = _setting(
+        (), parse.web_urls, "comma-separated URLs that alerts are posted to (Slack, Discord, your own)", secret=True
+    )
+    webhook_allowed_hosts: tuple[str, ...] = _setting(
+        (), parse.hosts, "comma-separated hosts that webhooks may reach without https, and at private addresses"
+    )
+    telegram_bot_token: str = _setting(
+        "", parse.matching(r"[0-9]{1,20}:[A-Za-z0-9_-]{10,100}", "a token such as 123456:ABC-DEF1234ghIkl"),
+        "token of the Telegram bot that tells alerts", secret=True,
+    )  # fmt: skip
+    telegram_chat_id: str = _setting(
+        "", parse.matching(r"-?[0-9]{1,20}|@[A-Za-z0-9_]{1,64}", "a number, or a channel such as @prices"),
+        "chat that the Telegram bot tells them to",
+    )  # fmt: skip
+    telegram_api_url: str = _setting(
+        TELEGRAM_API_URL, parse.url("http", "https"), "base URL of Telegram's bot interface"
     )
 
     log_level: str = _setting(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub import logs
 from hub.detect import health
+from hub.lookout import seen
 from hub.model import ConnectionStatus, HealthStatus
 from hub.payload import iso_time
 
@@ -31,6 +32,8 @@ class Summary:
         body = self.body()
         paths = {name: (one["connected_connections"], one["total_connections"]) for name, one in body["paths"].items()}
         hub.notes.health(body["status"], body["reasons"], paths)
+        hub.alerts.look(seen(hub, body, self._errors.rates()[0]))
+        hub.flow.end_spikes()
         return body
 
     def body(self) -> dict[str, Any]:
@@ -44,12 +47,12 @@ class Summary:
         error_ratio, messages_per_second = self._errors.rates()
         uptime = now - hub.started_at
         paths = hub.paths.up()
-        seen = health.HealthInput(
+        found = health.HealthInput(
             uptime, len(slots), connected, total, active, error_ratio, hub.catalogue.problem, self._was_covered,
             tuple(hub.paths.without_heartbeats(now)), hub.failed_workers(now), excused,
             hub.book.by_rest(), paths,
         )  # fmt: skip
-        status, reasons = health.verdict(seen)
+        status, reasons = health.verdict(found)
         self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
         catalogue = hub.catalogue.catalogue
         trust, doubtful = hub.book.trusts(now)

@@ -1,4 +1,4 @@
-"""When the hub calls for somebody: the rules of the operational alerts. Pure; looked at once a second, ``now`` passed in.
+"""When the hub calls for somebody: the rules of the operational alerts. Pure; looked at each second.
 
 In words:
 
@@ -7,7 +7,7 @@ In words:
 - No connection up: after ``NONE_UP_SECONDS``. A path gone while another is up: after ``PATH_SECONDS``. Single
   connections down: after ``LOST_SECONDS``, all of them in one alert. One that is back sooner calls for nobody, but one
   that is lost ``FLAPS`` times within ``FLAP_SECONDS`` does.
-- While no connection is up, low coverage and single connections do not begin to fire: one alert says it.
+- While no connection is up, low coverage, errors and single connections do not begin to fire: one alert says it.
 - A priority pair whose price is behind or stale: after ``PRIORITY_SECONDS``, each pair by itself.
 - While the hub is starting or draining nothing fires and nothing is resolved. Time in which nobody looked (the hub
   stood still) counts for nothing.
@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hub.detect.health import HIGH_ERROR_RATIO, LOW_COVERAGE_PERCENT
+from hub.detect.spikes import PriceSpike
+from hub.detect.volume import VolumeAlert
 from hub.model import HealthStatus
 
 OPERATIONAL = ("coverage", "errors", "connections", "priority")
@@ -47,7 +49,7 @@ NAMED = 3
 class Alert(NamedTuple):
     """``key`` stays the same for as long as it is about the same; ``since`` in wall-clock seconds.
 
-    ``state``: firing, resolved; of signals, which have no end, ``once``. ``severity``: critical, warning, info.
+    ``state``: firing, resolved, or ``once`` for what has no end. ``severity``: critical, warning, info.
     """
 
     key: str
@@ -174,12 +176,12 @@ class Rules:
 
     def _conditions(self, seen: Seen) -> Iterator[_Condition]:
         none_up = bool(seen.slots) and not any(slot.up for slot in seen.slots)
-        low = COVERED_AGAIN_PERCENT if self._fires("coverage") else LOW_COVERAGE_PERCENT
-        if seen.total_products and seen.coverage_percentage < low and (not none_up or self._fires("coverage")):
+        uncovered, failing = self._fires("coverage"), self._fires("errors")
+        low = COVERED_AGAIN_PERCENT if uncovered else LOW_COVERAGE_PERCENT
+        if seen.total_products and seen.coverage_percentage < low and (uncovered or not none_up):
             text = f"only {seen.coverage_percentage:g} % of {seen.total_products} products are covered"
             yield _Condition("coverage", "coverage", WARNING, COVERAGE_SECONDS, text, "the products are covered again")
-        most = FEW_ERRORS_RATIO if self._fires("errors") else HIGH_ERROR_RATIO
-        if seen.error_ratio > most:
+        if seen.error_ratio > (FEW_ERRORS_RATIO if failing else HIGH_ERROR_RATIO) and (failing or not none_up):
             text = f"{100 * seen.error_ratio:.1f} % errors among the messages of the last minute"
             yield _Condition("errors", "errors", WARNING, ERRORS_SECONDS, text, "the errors are few again")
         if none_up or seen.status is HealthStatus.CRITICAL:
@@ -220,17 +222,18 @@ class Rules:
                              "no connection is lost again and again")  # fmt: skip
 
 
-def volume_signal(product_id: str, ratio: float, at: float) -> Alert:
+def volume_signal(alert: VolumeAlert, at: float) -> Alert:
     """Return a volume alert as a signal."""
-    text = f"{product_id}: volume is {ratio:.1f} times the usual"
-    return Alert(f"volume:{product_id}", "volume", INFO, ONCE, text, at, product_id)
+    text = f"{alert.product_id}: volume is {alert.ratio:.1f} times the usual"
+    return Alert(f"volume:{alert.product_id}", "volume", INFO, ONCE, text, at, alert.product_id)
 
 
-def price_signal(product_id: str, event_type: str, spike_type: str, pct_change: float, at: float) -> Alert:
-    """Return the start or the end of a price spike as a signal."""
-    what = "" if event_type == "spike_start" else " is over"
-    text = f"{product_id}: {spike_type}{what}, {pct_change:+.2f} %"
-    return Alert(f"price:{product_id}:{event_type}", "price", INFO, ONCE, text, at, product_id)
+def price_signal(spike: PriceSpike, at: float) -> Alert:
+    """Return the start or the end of a price spike as a signal; ``since`` is its start."""
+    started = spike.event_type == "spike_start"
+    text = f"{spike.product_id}: {spike.spike_type}{'' if started else ' is over'}, {spike.pct_change:+.2f} %"
+    state = FIRING if started else RESOLVED
+    return Alert(f"price:{spike.product_id}", "price", INFO, state, text, at - spike.seconds, spike.product_id)
 
 
 def _alert(held: _Held, state: str) -> Alert:

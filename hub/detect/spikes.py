@@ -3,11 +3,11 @@
 In words:
 
 - The *origin* of a move is the lowest (a pump) or the highest price (a dump) of the running window. When the price is
-  ``percent`` away from it, the spike starts: ``spike_start``. Where it is so far away from both, the larger move counts.
+  ``percent`` away from it, the spike starts: ``spike_start``. Where both are so far away, the larger move counts.
 - While it goes on, its *peak* is the farthest price from the origin. No other spike of that product starts.
-- It ends (``momentum_end``) when the price has come back by ``RETRACED`` of the way from the origin to the peak, or when
-  there was no new peak for ``STALLED`` of a window. The window then begins anew at that price: the next spike is a move
-  of ``percent`` from there.
+- It ends (``momentum_end``) when the price has come back by ``RETRACED`` of the way from the origin to the peak, or
+  when there was no new peak for ``STALLED`` of a window. The window then begins anew at that price: the next spike is
+  a move of ``percent`` from there.
 
 Constant time a tick and bounded memory a product: the window is a ring of the lowest and the highest price of each of
 ``BUCKETS`` parts, so it is exact to one part (a 30th of it).

@@ -14,12 +14,14 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from hub.alerts.desk import TestIsRunning
 from hub.fanout.limits import client_address
 from hub.hub import PriceHub
 from hub.logs import Cooldown
 from hub.web.arguments import json_body
 from hub.web.drills import DrillError, Drills
-from hub.web.guard import bearer_token, error_response, json_response, token_valid, without_api_token
+from hub.web.guard import bearer_token, error_response, json_response, without_api_token
+from hub.web.rates import Rates
 
 MAX_PER_SECOND = 5
 REFUSED_NOTE_SECONDS = 60.0  # the journal has room for what happened, not for every guess at the token
@@ -33,8 +35,9 @@ _warn = Cooldown(log)
 class Actions:
     """The routes, under every prefix the same; owner of their pace, and of the refusals that are not noted yet."""
 
-    def __init__(self, hub: PriceHub, drills: Drills | None) -> None:
+    def __init__(self, hub: PriceHub, rates: Rates, drills: Drills | None) -> None:
         self._hub = hub
+        self._rates = rates
         self._drills = drills
         self._token = hub.settings.admin_token
         self._times: deque[float] = deque([float("-inf")] * MAX_PER_SECOND, maxlen=MAX_PER_SECOND)
@@ -78,6 +81,11 @@ class Actions:
 
             return self._of_product("resubscribe", product_id, do, "is subscribed to anew")
 
+        @routes.post("/alerts/test")
+        @self._guarded
+        def test_alerts() -> Response:
+            return self._test_alerts()
+
         @routes.post("/drills")
         @without_api_token
         def drill() -> Response:
@@ -97,7 +105,7 @@ class Actions:
             if not self._token:
                 return error_response("actions are off: ADMIN_TOKEN is not set", 403)
             # from the header alone, and never Basic's: that one a browser sends along by itself
-            if not token_valid(bearer_token(), [self._token]):
+            if not self._rates.token_valid(request.environ, bearer_token(), [self._token]):
                 return self._refuse()
             now = time.monotonic()
             if now - self._times[0] < 1:
@@ -145,6 +153,18 @@ class Actions:
             return error_response(f"{product}: {why}", 409)
         audit(self._hub, f"{what} {product}", outcome, product=product)
         return _accepted(f"{product} {outcome}")
+
+    def _test_alerts(self) -> Response:
+        try:
+            outcomes = self._hub.alerts.test()
+        except TestIsRunning:
+            response = error_response("another test is not done yet", 409)
+            response.headers["Retry-After"] = "9"
+            return response
+        well = all(outcome == "sent" for outcome in outcomes.values())
+        told = ", ".join(f"{channel}: {outcome}" for channel, outcome in outcomes.items())
+        audit(self._hub, "test of the alerts", told, tone="info" if well else "warn")
+        return json_response({"success": well, "message": told, "channels": outcomes})
 
     def _play(self) -> Response:
         assert self._drills is not None

@@ -22,6 +22,7 @@ from hub.web.history import add_history
 from hub.web.metrics import add_metrics
 from hub.web.operators import add_operators
 from hub.web.probes import Probes
+from hub.web.rates import Rates
 from hub.web.rest import make_blueprint
 from hub.web.status import Status
 
@@ -38,8 +39,9 @@ def create_app(
     """
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
-    guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, hub.watch.settle)
-    actions = Actions(hub, Drills(hub, simulator) if simulator is not None else None)
+    rates = Rates(hub.settings, hub.counters)
+    guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, rates, hub.watch.settle)
+    actions = Actions(hub, rates, Drills(hub, simulator) if simulator is not None else None)
     status, probes, registry = Status(hub), Probes(hub), make_registry(hub)
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
@@ -53,7 +55,7 @@ def create_app(
         add_metrics(routes, registry)
         probes.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
-    socketio = make_socketio(app, hub)
+    socketio = make_socketio(app, hub, rates)
     with_socketio = app.wsgi_app
 
     def wsgi_app(environ: dict[str, Any], start_response: Any) -> Any:

@@ -18,8 +18,9 @@ from hub.fanout.latency import Stage
 from hub.fanout.limits import Limits
 from hub.hub import PriceHub
 from hub.logs import Cooldown, OncePerSecond
-from hub.web.guard import presented_token, token_valid
+from hub.web.guard import presented_token
 from hub.web.origins import origin_allowed
+from hub.web.rates import Rates, TooMany
 
 MAX_MESSAGE_BYTES = 65_536  # unmasking is per byte: a megabyte would block the loop for 0.17 s
 MAX_SAMPLE_MS = 60_000.0
@@ -41,7 +42,7 @@ class StrictJson:
         return orjson.loads(text)
 
 
-def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
+def make_socketio(app: Flask, hub: PriceHub, rates: Rates) -> SocketIO:
     """Attach Socket.IO to the application and the hub's events to its clients."""
     settings = hub.settings
     engine.install()
@@ -77,7 +78,11 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
     def connect(auth: Any = None) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
         presented = token if isinstance(token, str) else presented_token()
-        if settings.api_tokens and not token_valid(presented, settings.api_tokens):
+        try:
+            let_in = not settings.api_tokens or rates.token_valid(request.environ, presented, settings.api_tokens)
+        except TooMany as error:
+            raise ConnectionRefusedError(str(error)) from None
+        if not let_in:
             refused["clients_without_token"] += 1
             raise ConnectionRefusedError("A token is needed")
         sid = request.sid  # type: ignore[attr-defined]

@@ -40,6 +40,7 @@ INDEX = (
     "/history",
     "/journal",
     "/signals",
+    "/alerts",
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",

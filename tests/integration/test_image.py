@@ -65,23 +65,24 @@ def test_the_image_runs_without_root_on_a_read_only_root(app: Path) -> None:
             "NOTIFY_SOCKET": str(app.parent / "notify"),
         }  # fmt: skip
         log = state.parent / "log"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, log.open("wb") as out:
-            systemd.bind(env["NOTIFY_SOCKET"])
-            systemd.settimeout(20)
+        systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        systemd.bind(env["NOTIFY_SOCKET"])
+        systemd.settimeout(20)
+        with log.open("wb") as out:
             server = subprocess.Popen(
                 [*as_the_user(), *json.loads(words["CMD"])], cwd=app, env=env, stdout=out, stderr=out
             )
-            assert b"READY=1" in systemd.recv(4096), "the unit waits for it (Type=notify)"
+
+        def covered() -> bool:
+            assert server.poll() is None, log.read_text()
+            try:
+                body = requests.get(f"http://127.0.0.1:{port}/health", timeout=2).json()
+            except requests.RequestException:
+                return False
+            return body["coverage_percentage"] == 100
+
         try:
-
-            def covered() -> bool:
-                assert server.poll() is None, log.read_text()
-                try:
-                    body = requests.get(f"http://127.0.0.1:{port}/health", timeout=2).json()
-                except requests.RequestException:
-                    return False
-                return body["coverage_percentage"] == 100
-
+            assert b"READY=1" in systemd.recv(4096), "the unit waits for it (Type=notify)"
             eventually(covered, 30)
             # nothing is missing that a route reads while it runs
             for path in ("/static/dashboard.js", "/static/vendor/uplot.min.js", *documented()):
@@ -89,6 +90,7 @@ def test_the_image_runs_without_root_on_a_read_only_root(app: Path) -> None:
             check = json.loads(words["HEALTHCHECK"].partition("CMD ")[2])
             assert subprocess.run([*as_the_user(), *check], env=env, check=False).returncode == 0
         finally:
+            systemd.close()
             server.terminate()
             ended = server.wait(timeout=15)
         assert ended == 0, log.read_text()

@@ -150,12 +150,14 @@ ALLOWED = {
     "hub.sockets": {"hub.audience", "hub.hub", "hub.model"},
     "hub.performance": {"hub.audience", "hub.fanout.latency", "hub.hub", "hub.rings"},
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
-    "hub.summary": {"hub.detect", "hub.detect.health", "hub.hub", "hub.logs", "hub.model", "hub.payload"},
+    "hub.summary": {
+        "hub.detect", "hub.detect.health", "hub.hub", "hub.logs", "hub.lookout", "hub.model", "hub.payload",
+    },
     "hub.loop_watch": {"hub", "hub.green", "hub.worker"},
     "hub.worker": set(),
     "hub.logs": {"hub.log_writer"},
     "hub.log_writer": {"hub.green"},
-    "hub.config": {"hub", "hub.settings", "hub.usage"},
+    "hub.config": {"hub", "hub.alerts.targets", "hub.settings", "hub.usage"},
     "hub.usage": {"hub.settings"},
     "hub.doctor": {"hub.doctor.exchange", "hub.doctor.judge", "hub.doctor.machine", "hub.settings"},
     "hub.doctor.judge": set(),
@@ -163,15 +165,37 @@ ALLOWED = {
     "hub.doctor.exchange": {
         "hub.doctor", "hub.doctor.judge", "hub.green", "hub.model", "hub.settings", *room("feed")
     },
+    "hub.lookout": {"hub.detect.rules", "hub.hub", "hub.model"},
+    "hub.detect.spikes": set(),
+    "hub.detect.rules": {"hub.detect.health", "hub.detect.spikes", "hub.detect.volume", "hub.model"},
+    "hub.alerts": set(),
+    "hub.alerts.breaker": set(),
+    "hub.alerts.targets": {"hub", "hub.parse"},
+    "hub.alerts.post": {"hub", "hub.alerts.targets", "hub.green"},
+    "hub.alerts.words": {"hub.detect.rules", "hub.payload"},
+    "hub.alerts.channel": {
+        "hub.alerts.breaker", "hub.alerts.post", "hub.detect.rules", "hub.feed.backoff", "hub.logs", "hub.payload",
+        "hub.worker",
+    },
+    "hub.alerts.desk": {
+        "hub.alerts.channel", "hub.alerts.post", "hub.alerts.targets", "hub.alerts.words", "hub.detect.rules",
+        "hub.payload", "hub.settings",
+    },
     "hub.settings": {"hub.parse"},
     "hub.parse": set(),
-    "hub.green": set(),
+    "hub.green": {"hub.green_http"},
+    "hub.green_http": set(),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("module", ALLOWED)
 def test_a_room_of_its_own_imports_these_and_nothing_else(module: str) -> None:
     assert of_hub(module) <= ALLOWED[module]
+
+
+@pytest.mark.parametrize("module", ["hub.detect.spikes", "hub.detect.rules", "hub.alerts.breaker", "hub.alerts.words"])
+def test_what_decides_on_alerts_is_told_the_time_and_opens_nothing(module: str) -> None:
+    assert not within(MODULES[module], *IMPURE)
 
 
 def test_the_book_is_told_the_time_and_opens_nothing() -> None:
@@ -187,8 +211,8 @@ def test_a_histogram_reads_the_clock_and_no_more() -> None:
     assert within(MODULES["hub.fanout.latency"], *IMPURE) == {"time"}
 
 
-@pytest.mark.parametrize("name", ["audience", "board", "explain", "metrics", "performance", "plan", "services",
-                                  "slots", "sockets", "summary"])
+@pytest.mark.parametrize("name", ["audience", "board", "explain", "lookout", "metrics", "performance", "plan",
+                                  "services", "slots", "sockets", "summary"])
 def test_to_tell_of_the_hub_needs_it_for_its_types_alone(name: str) -> None:
     (guarded,) = [
         node for node in ast.parse((ROOT / "hub" / f"{name}.py").read_text()).body
@@ -208,8 +232,8 @@ def test_fanout_and_detect_do_not_know_each_other_or_the_web(module: str) -> Non
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_the_web_and_the_server_know_the_composition_root(module: str) -> None:
     inner = (
-        "hub.hub", "hub.server", "hub.audience", "hub.board", "hub.explain", "hub.flow", "hub.history", "hub.metrics",
-        "hub.plan", "hub.performance", "hub.services", "hub.slots", "hub.sockets", "hub.summary",
+        "hub.hub", "hub.server", "hub.audience", "hub.board", "hub.explain", "hub.flow", "hub.history", "hub.lookout",
+        "hub.metrics", "hub.plan", "hub.performance", "hub.services", "hub.slots", "hub.sockets", "hub.summary",
     )  # fmt: skip
     if module in inner or module.startswith("hub.web"):
         return
@@ -222,8 +246,8 @@ def test_only_the_web_and_the_server_know_the_composition_root(module: str) -> N
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_eventlet_is_named_in_one_module(module: str) -> None:
-    assert bool(within(MODULES[module], "eventlet")) == (module == "hub.green")
+def test_eventlet_is_named_in_two_modules(module: str) -> None:
+    assert bool(within(MODULES[module], "eventlet")) == (module in ("hub.green", "hub.green_http"))
 
 
 @pytest.mark.parametrize("module", room("simulator"))

@@ -108,7 +108,8 @@ def test_errors_are_documented_with_their_form() -> None:
     assert "401" not in paths["/status"]["get"]["responses"]
     drill = paths["/drills"]["post"]
     assert drill["security"] == [{"adminToken": []}]
-    assert "Retry-After" in drill["responses"]["409"]["headers"]
+    assert "Retry-After" in drill["responses"]["429"]["headers"]
+    assert "429" not in paths["/health"]["get"]["responses"]  # who watches must not be told that it is busy
     assert {"400", "401", "403", "413", "429"} <= set(drill["responses"])
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from hub.detect import rules as module
 from hub.detect.rules import FIRING, RESOLVED, Alert, Rules, Seen, Slot
+from hub.detect.spikes import PriceSpike
+from hub.detect.volume import VolumeAlert
 from hub.model import HealthStatus
 
 START = 1_000.0
@@ -113,7 +115,7 @@ def test_the_bounds_are_wider_for_what_fires(bench: Bench) -> None:
 
 
 def test_without_any_connection_one_alert_says_it(bench: Bench) -> None:
-    bad = {"up": DOWN, "status": HealthStatus.CRITICAL, "coverage_percentage": 0.0}
+    bad = {"up": DOWN, "status": HealthStatus.CRITICAL, "coverage_percentage": 0.0, "error_ratio": 1.0}
     assert bench.keys(60, **bad) == [("connections:none", FIRING)]
     # they are up again, the products follow
     assert bench.keys(3, coverage_percentage=50.0) == []
@@ -174,9 +176,10 @@ def test_connections_that_are_gone_are_forgotten(bench: Bench) -> None:
 
 
 def test_signals_say_what_they_are() -> None:
-    volume = module.volume_signal("BTC-USD", 3.04, WALL)
+    volume = module.volume_signal(VolumeAlert("BTC-USD", 30.4, 10.0, 1.5, 3.04), WALL)
     assert (volume.key, volume.text) == ("volume:BTC-USD", "BTC-USD: volume is 3.0 times the usual")
-    start = module.price_signal("BTC-USD", "spike_start", "pump", 5.2, WALL)
-    end = module.price_signal("BTC-USD", "momentum_end", "pump", 3.0, WALL)
+    start = module.price_signal(PriceSpike("BTC-USD", "pump", "spike_start", 5.2, 100, 105.2, 105.2, 0.0), WALL)
+    end = module.price_signal(PriceSpike("BTC-USD", "pump", "momentum_end", 3.0, 100, 103, 106, 40.0), WALL + 40)
     assert (start.text, end.text) == ("BTC-USD: pump, +5.20 %", "BTC-USD: pump is over, +3.00 %")
-    assert start.key != end.key
+    assert (start.key, start.since) == (end.key, end.since) == ("price:BTC-USD", WALL)
+    assert (start.state, end.state) == (FIRING, RESOLVED)

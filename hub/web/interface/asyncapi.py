@@ -6,8 +6,7 @@ import functools
 from typing import Any
 
 from hub import __version__
-from hub.web.interface.events import A_TICKER, EVENTS, NO_CHOICE, TICK, TO_CLIENT, TO_HUB, Event
-from hub.web.interface.protocol import examples
+from hub.web.interface.events import EVENTS, NO_CHOICE, TICK, TO_CLIENT, TO_HUB, Event, ticker
 from hub.web.interface.schema import infer
 
 DESCRIPTION = """\
@@ -47,7 +46,7 @@ def document() -> dict[str, Any]:
         "operations": operations,
         "components": {
             "messages": messages,
-            "schemas": {"Ticker": infer(_ticker(), TICK)},
+            "schemas": {"Ticker": infer(ticker(), TICK)},
             "securitySchemes": {"apiToken": {
                 "type": "http", "scheme": "bearer",
                 "description": "One of `API_TOKENS`, where set: as `auth: {token}` of the connect, or as a header.",
@@ -56,15 +55,11 @@ def document() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ticker() -> dict[str, Any]:
-    return {**examples()[A_TICKER][0], "sent_at": examples()["latency_sample"][0]["sent_at"]}
-
-
 def _message(event: Event) -> dict[str, Any]:
     payload: dict[str, Any] = {"$ref": "#/components/schemas/Ticker"}
-    if not event.like:
+    if not event.is_ticker:
         payload = infer(event.example, event.notes)
-    elif event.many:
+    elif event.is_list:
         payload = {"type": "array", "items": payload}
     return {
         "name": event.title, "title": event.title, "summary": event.summary, "payload": payload,

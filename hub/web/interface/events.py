@@ -12,7 +12,6 @@ from hub.web.interface.routes import TICKER
 from hub.web.interface.schema import Notes
 
 TO_CLIENT, TO_HUB = "to the client", "to the hub"
-# an event has it, and a tick that came by itself has no age
 TICK = {**TICKER, "sent_at": {"optional": True}}
 ANYTHING = {"optional": True, "type": None}  # what clients send each other is not looked at
 NAMES = {"description": "Ids, and patterns in which `*` stands for a whole side: `*-EUR`, `BTC-*`, `*-*`."}
@@ -24,22 +23,21 @@ MAX_HZ = {"type": "number", "minimum": 0.1, "maximum": 1000, "null": True, "opti
 
 @dataclass(frozen=True)
 class Event:
-    """One event. ``title`` is its heading in ``docs/protocol.md``; ``like``: that of another, which has its example."""
+    """One event. ``title`` is its heading in ``docs/protocol.md``, which has its example."""
 
     title: str
     summary: str
     way: tuple[str, ...] = (TO_CLIENT,)
     notes: Notes = field(default_factory=dict)
     answer: Notes | None = None  # notes on the acknowledgement, where there is one
-    like: str = ""
-    many: bool = False  # whether the payload is a list of such
+    is_ticker: bool = False
+    is_list: bool = False  # of tickers
 
     @property
     def example(self) -> Any:
-        found = examples()[self.like or self.title][0]
-        if self.like:
-            found = {**found, "sent_at": examples()["latency_sample"][0]["sent_at"]}
-        return [found] if self.many else found
+        if not self.is_ticker:
+            return examples()[self.title][0]
+        return [ticker()] if self.is_list else ticker()
 
     @property
     def acknowledgement(self) -> Mapping[str, Any]:
@@ -47,16 +45,20 @@ class Event:
         return answers[1] if len(answers) > 1 else {"success": True}
 
 
+def ticker() -> dict[str, Any]:
+    """Return the example of a ticker, as an event has it."""
+    return {**examples()["GET /tickers/BTC-USD"][0], **examples()["latency_sample"][0]}
+
+
 LISTING = {"reason": "Why, in words.", "time": "That of the exchange's product list."}
-A_TICKER = "GET /tickers/BTC-USD"
 
 EVENTS = (
-    Event("ticker_update", "A new price. It never goes back in time for a product.", notes=TICK, like=A_TICKER),
+    Event("ticker_update", "A new price. It never goes back in time for a product.", is_ticker=True),
     Event("ticker_batch", "Ticks that left together, for a client that asked for `batch`.",
-          notes=TICK, like=A_TICKER, many=True),
+          is_ticker=True, is_list=True),
     Event("priority_ticker_update", "The latest of a priority pair: at once, then at most once a second.",
-          notes=TICK, like=A_TICKER),
-    Event("trade_backfill", "A trade that arrived late, or was fetched afterwards.", notes=TICK, like=A_TICKER),
+          is_ticker=True),
+    Event("trade_backfill", "A trade that arrived late, or was fetched afterwards.", is_ticker=True),
     Event("trust_update", "A product's trust changed.", notes={
         "verified_ms": or_null("integer", "Milliseconds since the last proof; null before the first."),
     }),
@@ -65,8 +67,7 @@ EVENTS = (
     Event("product_left", "A product is not watched any more.", notes=LISTING),
     Event("volume_alert", "The volume of the running window is far above the usual.", notes={
         "ticker": {"free": True, "description": "The ticker of that moment."}, "simulated": {"optional": True},
-        "current_vol": "Of the running window.", "avg_vol": "The mean of the last full windows.",
-        "threshold": "The ratio from which on it fires.", "ratio": "`current_vol` / `avg_vol`.",
+        "ratio": "`current_vol` / `avg_vol`.",
     }),
     Event("spike_alert", "A client's alert: relayed unchanged to all clients, the sender too.", (TO_HUB, TO_CLIENT),
           notes=dict.fromkeys(("symbol", "spike_type", "event_type", "pct_change", "old_price", "new_price"), ANYTHING),
@@ -77,7 +78,9 @@ EVENTS = (
         "conflated": "Ticks that were replaced by later ones.", "dropped": "Other events that were left out.",
         "behind_ms": "For how long it has not got everything.",
     }),
-    Event("hub_stopping", "The hub stops now, on purpose. Reconnect.", notes={"reconnect": "Whether to come back."}),
+    Event("hub_stopping", "The hub is about to stop, on purpose. Reconnect when it has closed.", notes={
+        "reconnect": "Whether to come back.", "within_ms": "Within which it closes.",
+    }),
     Event("subscribe", "What the client wants from now on. What is left out stays as it was.", (TO_HUB,), notes={
         "products": {**NAMES, "maxItems": 1000, "optional": True}, "max_hz": MAX_HZ,
         "batch": {"optional": True, "description": "Ticks as `ticker_batch`."},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hub.journal import KINDS, TONES
 from hub.model import Cause, Source, Trust
 
 
@@ -56,6 +55,17 @@ GLOSSARY: Mapping[str, str | Mapping[str, Any]] = {
     "stale_after_ms": "Milliseconds without a proof after which a price is `stale`.",
     "last_updated": "When the price reached the hub.",
     "reason": "Why, in words.",
+    "product_id": "The product.",
+    "product_ids": "The products.",
+    # alerts
+    "spike_type": "`pump` or `dump`.",
+    "event_type": "`spike_start` or `momentum_end`.",
+    "pct_change": "By how much, in percent.",
+    "old_price": "The price before.",
+    "new_price": "The price after.",
+    "current_vol": "Volume of the running window.",
+    "avg_vol": "Mean volume of the windows before.",
+    "threshold": "The ratio from which on it fires.",
     # connections
     "total_connections": "Slots; their sockets come and go.",
     "connected_connections": "Slots whose socket is up.",
@@ -78,6 +88,19 @@ GLOSSARY: Mapping[str, str | Mapping[str, Any]] = {
     "rotate_in_seconds": or_null("number", "Until it is replaced without a break; null: never."),
     "gaps": "Entries of the ledger that name this slot, since the start.",
     "set_aside": or_null("string", "Why the exchange does not give it, in its own words."),
+    "frame": "As it came, the first 2,000 bytes.",
+    "why": "In words.",
+    # the plan, and what the exchange counts
+    "priority_products": "Of them, priority pairs.",
+    "from": "The slot that has it.",
+    "to": "The slot that would get it.",
+    "in_exchange_for": or_null("string", "The product that goes the other way."),
+    "connects": "Connects within the window.",
+    "connects_left": "Connects that are left in it.",
+    "next_connect_seconds": "How long a connect would have to wait now.",
+    "messages": "Messages within the window.",
+    "messages_left": "Messages that are left in it.",
+    "covered_products": "Of them, those that are covered.",
     # gaps
     "cause": one_of(Cause, "Why something could have been missed."),
     "first_id": or_null("integer", "First trade id that did not come."),
@@ -99,12 +122,11 @@ GLOSSARY: Mapping[str, str | Mapping[str, Any]] = {
     "hub_to_written": "From the publishing of an event until every client that keeps up was written to.",
     "round_trip": "From `sent_at` of a tick to the answer of clients that sample.",
     "loop_lag_ms": "By how much the sampler came late.",
+    "stages": "Each part of a tick's way.",
     # history and journal
+    "range": "The range that was asked for.",
     "id": "Rises with time, over restarts as well.",
-    "kind": one_of(KINDS, "What happened."),
-    "tone": one_of(TONES, "How bad it is."),
     "text": "What happened, in words.",
-    "data": {"free": True, "description": "More of it, depending on `kind`."},
     "step_seconds": "Seconds from one point to the next.",
     # clients
     "behind": "It gets the latest of each product only; of a list, how many do.",
@@ -113,5 +135,7 @@ GLOSSARY: Mapping[str, str | Mapping[str, Any]] = {
     "max_hz": or_null("number", "Most writes a second; null: no limit."),
     "batch": "Whether ticks come as `ticker_batch`.",
     "clients": "Socket.IO clients that get events.",
+    "total": "How many there are.",
+    "max_clients": "The most that are let in.",
     "draining": "Whether the hub is about to stop.",
 }

@@ -121,9 +121,9 @@ def _responses(route: Route) -> dict[str, Any]:
             found[status] = _error(when, problem=status == HTTPStatus.SERVICE_UNAVAILABLE)
     if not route.public:
         found[401] = _error(NO_ADMIN if route.admin else NO_TOKEN)
-    found |= {403: _error(ADMIN_OFF if route.admin else NO_ORIGIN), 405: _error(WRONG_METHOD), 429: _error(TOO_MANY)}
-    for status in (429, *((409,) if route.path == "/drills" else ())):
-        found[status]["headers"] = RETRY_AFTER
+    found |= {403: _error(ADMIN_OFF if route.admin else NO_ORIGIN), 405: _error(WRONG_METHOD)}
+    if route.limited:
+        found[429] = {**_error(TOO_MANY), "headers": RETRY_AFTER}
     return {str(status): found[status] for status in sorted(found)}
 
 

@@ -51,6 +51,7 @@ class Route:
     notes: Notes = field(default_factory=dict)
     media: tuple[str, ...] = (JSON,)
     public: bool = False  # whether it needs no API token
+    limited: bool = True  # whether there may be too many requests for it
     admin: bool = False  # whether it needs the admin token
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.detect.health import Readiness
-from hub.journal import KINDS
+from hub.journal import KINDS, TONES
 from hub.model import ConnectionStatus, HealthStatus, Trust
 from hub.rings import RANGES
 from hub.web.interface.glossary import one_of, or_null
@@ -11,7 +11,8 @@ from hub.web.interface.route import TEXT, Body, Query, Route
 from hub.web.interface.routes_operators import OPERATORS
 
 ID = "[A-Za-z0-9]{1,20}-[A-Za-z0-9]{1,20}"
-ANY_PRODUCT = {"type": "string", "pattern": f"^{ID}$", "examples": ["BTC-USD"]}
+ANY_PRODUCT = {"type": "string", "pattern": f"^{ID}$", "examples": ["BTC-USD"],
+               "description": "A product, in any letter case."}  # fmt: skip
 LIMIT = {"type": "integer", "minimum": 1}
 MILLISECONDS = {"type": "integer", "minimum": 0, "maximum": 999_999_999_999}
 SINCE = Query("since", "Only what was not over before: seconds since 1970, or ISO 8601.", {
@@ -23,7 +24,11 @@ TICKER = {
     "verified_ms": {"optional": True}, "quote_age_ms": {"optional": True}, "trust": {"optional": True},
 }  # fmt: skip
 NEVER_MISSING = "no such product, or it has no price yet"
-ENTRY = {"product": or_null("string", "The product; null for none."), "connection_id": or_null("string", "The slot.")}
+ENTRY = {  # of the journal
+    "product": or_null("string", "The product; null for none."), "connection_id": or_null("string", "The slot."),
+    "kind": one_of(KINDS, "What happened."), "tone": one_of(TONES, "How bad it is."),
+    "data": {"free": True, "description": "More of it, depending on `kind`."},
+}  # fmt: skip
 STATUS = one_of(ConnectionStatus, "`failed`: lost five times in a row; it goes on trying.")
 
 PRICES = (
@@ -52,7 +57,12 @@ PRICES = (
             "price": {"free": True, "null": True, "description": "The ticker; null before the first."},
             "doubted": "Its connection was lost, and nothing was proved since.",
             "ages": {"map": True, "description": "Milliseconds since each; null where there is none."},
-            "ages.*": {"null": True}, "ids": "Trade ids.", "ids.first": {"null": True}, "ids.last": {"null": True},
+            "ages.*": {"null": True}, "ids": "Trade ids; -1: none yet.",
+            "ids.first": {"null": True, "description": "The first that was seen."},
+            "ids.last": {"null": True, "description": "The latest, by any way."},
+            "ids.last_delivered": "The latest that a socket brought.",
+            "ids.last_named_by_heartbeat": "The latest that a heartbeat named.",
+            "heartbeat.last_trade_id": "The trade that it named.",
             "heartbeat": {"null": True, "description": "The exchange's last heartbeat for it."},
             "history": "Its changes of trust.",
             "slot.status": STATUS, "slot": {"null": True, "description": "The connection that has to deliver it."},
@@ -109,7 +119,7 @@ PRIORITY = (
         "POST /priority-pairs", "Priority pairs", "Add or remove one", "Done",
         body=Body({
             "type": "object", "required": ["product_id", "action"],
-            "properties": {"product_id": ANY_PRODUCT, "action": {"enum": ["add", "remove"]}},
+            "properties": {"product_id": ANY_PRODUCT, "action": one_of(("add", "remove"), "What to do.")},
         }, {"product_id": "BTC-USD", "action": "add"}, "a field is missing, or is not what it must be"),
         also={404: "the product is not watched"},
     ),
@@ -117,7 +127,9 @@ PRIORITY = (
         "PUT /priority-pairs", "Priority pairs", "Replace the set", "PairsSet", "One bad id, and nothing changes.",
         body=Body({
             "type": "object", "required": ["product_ids"],
-            "properties": {"product_ids": {"type": "array", "items": ANY_PRODUCT, "maxItems": 1000}},
+            "properties": {"product_ids": {
+                "type": "array", "items": ANY_PRODUCT, "maxItems": 1000, "description": "All of them.",
+            }},
         }, {"product_ids": ["BTC-USD", "ETH-USD"]}, "no list, an id that can't be one, or too many"),
         also={404: "a product is not watched"}, notes={"product_ids": "The set that is in force now."},
     ),
@@ -185,7 +197,7 @@ PAST = (
 
 HEALTH = (
     Route(
-        "GET /health", "Health", "The verdict on the whole", "Health",
+        "GET /health", "Health", "The verdict on the whole", "Health", limited=False,
         also={503: "no connection to the exchange is up: `critical`, or `starting` in the first minute"}, same=(503,),
         notes={
             "status": one_of(HealthStatus, "The verdict; `reasons` says why it is not `healthy`."),
@@ -206,10 +218,10 @@ HEALTH = (
             "reasons": {"items": TEXT, "description": "Why it is not `healthy`, in words."},
         },
     ),
-    Route("GET /health/live", "Health", "For whoever restarts the process", "Live", public=True,
+    Route("GET /health/live", "Health", "For whoever restarts the process", "Live", public=True, limited=False,
           notes={"status": "Always `live`: where the event loop stands, nobody answers."}),
     Route(
-        "GET /health/ready", "Health", "For whoever sends clients here", "Ready", public=True,
+        "GET /health/ready", "Health", "For whoever sends clients here", "Ready", public=True, limited=False,
         also={503: "it is starting, draining, or without evidence"}, same=(503,),
         notes={"status": one_of(Readiness, "Whether clients may be sent here."),
                "reasons": {"items": TEXT, "description": "Why not, or what is wrong all the same."}},
@@ -223,6 +235,10 @@ HEALTH = (
             "up": "Whether a connection to the exchange is up.", "trusted": "Whether all prices can be trusted.",
             "sentence": "The same in words.", "since": "For how long it has been so.",
             "products": "How many are in which state.", "incidents_24h": "What the ledger of gaps has of a day.",
+            "products.trusted": "Live or quiet.", "products.doubtful": "Behind or stale.",
+            "products.without_price": "No price yet.", "products.not_trading": "Halted or delisted.",
+            "incidents_24h.connections_lost": "And opened anew.", "incidents_24h.pauses": "Of the hub itself.",
+            "incidents_24h.gaps": "That were noted.", "incidents_24h.gaps_open": "Of them not closed yet.",
         },
     ),
     Route(
@@ -244,7 +260,7 @@ HEALTH = (
         "GET /plan", "Health", "What each connection carries", "Plan", "To ask changes nothing.",
         notes={
             "mean_load": "A second, of the connections.", "measured_seconds": "For how long it was measured.",
-            "moves": "What would move, and why.", "moves[].in_exchange_for": {"null": True}, "why": "In words.",
+            "moves": "What would move, and why.", "connections": "Of the primary path.",
             "under_way": {"type": "object", "null": True, "description": "The rotation or moves of this moment."},
             "budget": "What the exchange counts per address.", "products": "How many are watched.",
             "seconds_to_full_coverage": or_null("number", "At best; null while there is no product list."),
@@ -276,7 +292,8 @@ PAGES = (
     Route(
         "GET /", "Pages and documents", "The index", "Index", "A browser is sent to the dashboard.",
         also={302: "a browser is sent to the dashboard"},
-        notes={"rest": "Routes to try.", "socketio": "The path of Socket.IO.", "dashboard": "The dashboard's path."},
+        notes={"service": "`price-hub`.", "docs": "This interface as a page.",
+               "rest": "Routes to try.", "socketio": "The path of Socket.IO.", "dashboard": "The dashboard's path."},
     ),
     Route("GET /dashboard", "Pages and documents", "The dashboard", media=("text/html",)),
     Route("GET /docs", "Pages and documents", "This interface, for people", media=("text/html",)),

@@ -26,7 +26,7 @@ OPERATORS = (
         "GET /services/status", "Operation", "The hub's parts", "Services",
         notes={
             "state": STATE, "services": {"map": True, "description": "Part → how it fares."},
-            "services.*.state": STATE, "workers": "The hub's own threads.",
+            "services.*.state": STATE, "workers": "The hub's own threads.", "workers[].name": "Its thread's.",
             "workers[].alive": "Whether it runs.", "workers[].failures": "Bugs since the start.",
             "workers[].failed_lately": "In the last ten minutes.",
         },
@@ -35,6 +35,7 @@ OPERATORS = (
         "GET /websocket/status", "Operation", "The sockets on both sides", "Sockets",
         notes={
             "exchange": "To the exchange.", "exchange.by_status": "How many slots are in which state.",
+            "exchange.reconnects_total": "Sockets that were lost, since the start.",
             "exchange.by_path": {"map": True, "description": "Each path of `FEED`."},
             "exchange.lost_by_cause": {**COUNTS, "description": "Since the start."},
             "clients": "Those of Socket.IO.", "clients.by_transport": "How many by which transport.",
@@ -52,7 +53,9 @@ OPERATORS = (
             "loop_lag_ms.worst_of_5_minutes": or_null("number", "The worst."),
             "process.memory_bytes": "Resident.", "process.memory_peak_bytes": "Resident, at its most.",
             "process.cpu_seconds": "Since the start.", "process.cpu_cores_mean": or_null("number", "On average."),
-            "process.threads": "Most of them green.", "queues": "What waits.",
+            "process.threads": "Most of them green.", "process": "What it costs.", "queues": "What waits.",
+            "queues.fanout_events": "For the next flush.", "queues.client_bytes": "For clients to take them.",
+            "queues.repair_products": "With trades to be fetched.", "queues.store_changes": "To be written.",
         },
     ),
     Route(
@@ -64,7 +67,9 @@ OPERATORS = (
         "GET /actions", "Actions", "What can be done by hand", "Actions",
         notes={
             "enabled": "Whether there is an `ADMIN_TOKEN`.",
-            "drills": "What can be played, with `--simulate`.", "drills[].text": "What there will be to see.",
+            "drills": "What can be played, with `--simulate`.",
+            "drills[].name": "For `POST /drills`.", "drills[].title": "In a few words.",
+            "drills[].text": "What there will be to see.",
         },
     ),
     Route(
@@ -85,8 +90,10 @@ OPERATORS = (
     ),
     Route(
         "POST /drills", "Actions", "Play a drill", "Done", TAKEN, status=202, admin=True,
-        body=Body({"type": "object", "required": ["drill"], "properties": {"drill": TEXT}}, {"drill": "kill"},
-                  "the body names no drill"),
+        body=Body({
+            "type": "object", "required": ["drill"],
+            "properties": {"drill": {**TEXT, "description": "A name from `GET /actions`."}},
+        }, {"drill": "kill"}, "the body names no drill"),
         also={404: "no such drill, or no simulator", 409: "another one is on: `Retry-After` says for how long"},
     ),
 )  # fmt: skip
