@@ -1,8 +1,10 @@
 """gunicorn's settings for the hub:  gunicorn -c docker/gunicorn.conf.py wsgi:app"""
 
+import math
 import os
 import sys
 
+from hub import logs
 from hub.config import SettingsError, load
 
 try:
@@ -14,13 +16,17 @@ except SettingsError as error:
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = f"{_host}:{_settings.port}"
 loglevel = _settings.log_level.lower()
+logs.configure(_settings.log_level, _settings.log_format)
+logger_class = "hub.gunicorn_worker.HubLogger"
 worker_class = "hub.gunicorn_worker.EventletWorker"
 workers = 1  # named here so that WEB_CONCURRENCY does not reach it; the worker class refuses more
 worker_connections = 20_000  # a WebSocket holds one; gunicorn's own 1,000 would starve /health
 keepalive = 75  # longer than a proxy keeps its connections, and the time that a request's head may take
 limit_request_line = 8190  # as app.py allows
-timeout = 30  # a loop that is stuck for so long is killed and started again
-graceful_timeout = 7  # from SIGTERM to the end in less than 8 s
+# A loop that is stuck ends by LOOP_STALL_EXIT_SECONDS, with a word on where; this is for what even that can't see.
+_stall = _settings.loop_stall_exit_seconds
+timeout = math.ceil(_stall + _settings.drain_seconds) + 10 if _stall else 0
+graceful_timeout = math.ceil(_settings.drain_seconds) + 4  # from SIGTERM to the end in less than 8 s, by default
 
 # On a read-only root there is no place for a control socket, and with one worker nothing to control by it.
 control_socket_disable = True

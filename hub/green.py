@@ -6,7 +6,10 @@ point. A program that only imports ``hub`` is left alone: the feed then runs on 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import errno
+import importlib
 import logging
 import resource
 import select
@@ -18,10 +21,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from hub.green_http import HEADER_TIMEOUT_SECONDS, KEEPALIVE_SECONDS, strict_protocol
+
 ASYNC_MODE = "eventlet"  # what Socket.IO's servers call it
 MAX_CONNECTIONS = 20_000  # eventlet's own 1,024 would let a crowd of clients starve /health
-HEADER_TIMEOUT_SECONDS = 30.0  # a request that does not arrive within it is cut off
-KEEPALIVE_SECONDS = 75.0
+ACCEPT_AGAIN_SECONDS = 0.1
 URL_LIMIT_BYTES = 8_192
 TURN_SECONDS = 0.005  # of reading one client, before others have their turn
 TOO_LARGE = 1009  # WebSocket close code
@@ -35,14 +39,43 @@ def patch() -> None:
     # its retirement is known (docs/architecture.md, decision 1); nobody who runs the hub can do anything about it
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     import eventlet
+    from eventlet import tpool
 
     eventlet.monkey_patch()
+    atexit.unregister(tpool.killall)  # it waits for native threads, of which one may hang in a database for ever
+    _ask_for_names_anew()
+
+
+def _ask_for_names_anew() -> None:
+    """Have each look-up ask the name servers, those of now.
+
+    eventlet keeps what it heard (that a name is unknown even for ever, where the answer does not say for how long), and
+    reads resolv.conf once.
+    """
+    from eventlet.support import greendns
+
+    class Fresh(greendns.ResolverProxy):
+        def query(self, *args: Any, use_network: bool = True, **options: Any) -> Any:
+            if use_network:
+                self.clear()
+            return super().query(*args, use_network=use_network, **options)
+
+    greendns.resolver = Fresh(hosts_resolver=greendns.HostsResolver())
 
 
 def is_patched() -> bool:
     """Tell whether this process runs on green threads."""
     patcher = sys.modules.get("eventlet.patcher")  # not imported: then nobody can have patched
     return patcher is not None and bool(patcher.is_monkey_patched("socket"))
+
+
+def native(name: str) -> Any:
+    """Return a module of the standard library as it is without the patch: its threads, sleeps and writes are real."""
+    if not is_patched():
+        return importlib.import_module(name)
+    from eventlet import patcher
+
+    return patcher.original(name)
 
 
 @contextlib.contextmanager
@@ -83,24 +116,56 @@ def listen(host: str, port: int) -> socket.socket:
     import eventlet
 
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    return eventlet.listen((host, port), family, backlog=1024)
+    # a port shared with another hub would give it half of the clients
+    return eventlet.listen((host, port), family, backlog=1024, reuse_port=False)
 
 
 def serve(sock: socket.socket, app: WsgiApp) -> None:
-    """Serve a WSGI application on a listening socket until the socket is closed or the caller's thread ends."""
+    """Serve a WSGI application on a listening socket until ``stop_listening``, and the requests under way then."""
     from eventlet import wsgi
 
-    wsgi.server(
-        sock,
-        app,
-        log=logging.getLogger("hub.http"),
-        log_output=False,
-        max_size=MAX_CONNECTIONS,
-        keepalive=KEEPALIVE_SECONDS,
-        socket_timeout=HEADER_TIMEOUT_SECONDS,
-        url_length_limit=URL_LIMIT_BYTES,
-        debug=False,
-    )
+    try:
+        wsgi.server(
+            _Listener(sock),
+            app,
+            protocol=strict_protocol(),
+            log=logging.getLogger("hub.http"),
+            log_output=False,
+            max_size=MAX_CONNECTIONS,
+            keepalive=KEEPALIVE_SECONDS,
+            socket_timeout=HEADER_TIMEOUT_SECONDS,
+            url_length_limit=URL_LIMIT_BYTES,
+            debug=False,
+        )
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # it listens no more
+            raise
+
+
+def stop_listening(sock: socket.socket) -> None:
+    """Take no more connections on a listening socket. (To close it would not wake the thread that accepts.)"""
+    with contextlib.suppress(OSError):  # it was closed already: that is what was wanted
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+class _Listener:
+    """A listening socket whose ``accept`` outlives what a crowd does to it; eventlet's server would end at that."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def accept(self) -> tuple[Any, Any]:
+        while True:
+            try:
+                return self._sock.accept()
+            except OSError as error:  # out of descriptors, or the client went away again
+                if error.errno == errno.EINVAL or self._sock.fileno() < 0:  # stopped by us
+                    raise
+                log.warning("accepting a connection failed: %s", error)
+                time.sleep(ACCEPT_AGAIN_SECONDS)
 
 
 def websocket_app(handler: Callable[[Any], None], max_message_bytes: int) -> WsgiApp:
@@ -132,12 +197,12 @@ def wait_writable(ws: Any, timeout_seconds: float) -> bool:
 
     Not to be asked by sending: ``send`` fills the kernel's buffer past the bound that ``tune`` sets.
     """
-    from eventlet import hubs, patcher
+    from eventlet import hubs
 
     try:
         hubs.trampoline(ws.socket.fd, write=True, timeout=timeout_seconds, timeout_exc=TimeoutError)
     except TimeoutError:  # or the hub itself stood still meanwhile
-        poll = patcher.original("select").poll()
+        poll = native("select").poll()
         poll.register(ws.socket.fd, select.POLLOUT)
         return bool(poll.poll(0))
     return True
@@ -261,21 +326,16 @@ def silent_timeout(seconds: float) -> contextlib.AbstractContextManager[Any]:
     return timer
 
 
-def accept_each(listener: socket.socket, handle: Callable[[Any, Any], None], limit: int) -> None:
+def accept_each(sock: socket.socket, handle: Callable[[Any, Any], None], limit: int) -> None:
     """Call ``handle(client, address)`` for each connection, at most ``limit`` at a time, each on its own thread.
 
     It has no end of its own: kill the thread that it runs on.
     """
     import eventlet
 
-    pool = eventlet.GreenPool(limit)
+    pool, listener = eventlet.GreenPool(limit), _Listener(sock)
     while True:
-        try:
-            client, address = listener.accept()
-        except OSError as error:  # out of descriptors, or the client went away again: neither may end the server
-            log.warning("accepting a connection failed: %s", error)
-            eventlet.sleep(0.1)
-            continue
+        client, address = listener.accept()
         pool.spawn_n(handle, client, address)
         del client  # or the last connection is held open until the next one comes
 

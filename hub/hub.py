@@ -32,6 +32,7 @@ from hub.history import History
 from hub.journal import Journal
 from hub.ledger import Ledger
 from hub.logs import Cooldown
+from hub.loop_watch import LoopWatch
 from hub.model import ConnectionSnapshot, Quote
 from hub.notes import Notes
 from hub.parse import PRODUCT_ID
@@ -42,6 +43,7 @@ from hub.settings import Settings
 from hub.summary import Summary
 from hub.trust import by_catalogue
 from hub.watch import Watch
+from hub.worker import Worker
 
 MAX_PRIORITY_PAIRS = 1_000
 ALERTS_SECONDS = 1.0  # of stopping, for what waits to be delivered
@@ -94,7 +96,8 @@ class PriceHub:
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
         self.started_at = time.monotonic()
         self.board = Board(self)
-        self._started = self._stopped = False
+        self.loop_watch = LoopWatch(settings.loop_stall_exit_seconds)  # started by who owns the process
+        self._started = self._stopped = self._draining = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.fallback.worker,
             self.catalogue.worker, self.history.worker, self.board.worker,
@@ -117,19 +120,25 @@ class PriceHub:
             worker.start()
         return self
 
+    def drain(self, within_seconds: float) -> None:
+        """Tell every client that the hub stops, and let none in any more; prices go on until ``stop``. Idempotent."""
+        if not self._draining:
+            self._draining = True
+            self.publish("hub_stopping", f'{{"reconnect":true,"within_ms":{int(within_seconds * 1000)}}}')
+            self.fanout.send_all()
+
     def stop(self, timeout_seconds: float = 4.0) -> None:
         """Stop taking in, send what is gathered, end every thread, within ``timeout_seconds`` altogether."""
         if not self._started or self._stopped:
             return
         self._stopped = True
-        self.alerts.drain()
         give_up_at = time.monotonic() + timeout_seconds
 
         def left() -> float:
             return max(0.05, give_up_at - time.monotonic())
 
+        self.drain(0.0)
         self.paths.stop(left() / 2)
-        self.publish("hub_stopping", '{"reconnect":true}')
         self.fanout.stop(left() / 2)
         self.alerts.stop(min(ALERTS_SECONDS, left() / 2))
         for worker in self._workers:
@@ -152,7 +161,7 @@ class PriceHub:
                 listener(orjson.loads(payload))
             except (Exception, SystemExit):  # noqa: BLE001 - an exit would end the thread that brought the tick
                 self.counters["listener_errors"] += 1
-                _warn.exception(event, "a listener of %s raised", event)
+                _warn.exception(event, "a listener of event=%s raised", event)
 
     def relay(self, event: str, payload: object) -> None:
         """Send an event of a client or of ``POST /alert`` to every client, unchanged.
@@ -188,6 +197,11 @@ class PriceHub:
     # -- reading --------------------------------------------------------------------------------------
 
     @property
+    def draining(self) -> bool:
+        """Whether it is about to stop: what goes away now goes on purpose."""
+        return self._draining
+
+    @property
     def simulated(self) -> bool:
         """Whether any price of this hub may be simulated."""
         return self.flow.simulated
@@ -204,9 +218,21 @@ class PriceHub:
         """Return the body of ``GET /health``."""
         return self._summary.body()
 
+    @property
+    def workers(self) -> list[Worker]:
+        """The hub's own workers."""
+        return [*self._workers, *self.paths.workers]
+
     def failed_workers(self, now: float) -> int:
-        """Return how many of the hub's own workers met a bug lately (``now``: monotonic seconds)."""
-        return sum(worker.failed_lately(now) for worker in (*self._workers, *self.paths.workers))
+        """Return how many of them met a bug lately (``now``: monotonic seconds)."""
+        return sum(worker.failed_lately(now) for worker in self.workers)
+
+    def worker_failures(self) -> Counter[str]:
+        """Return the name of each worker → how many bugs it met."""
+        found: Counter[str] = Counter()
+        for worker in (*self._workers, *self.paths.workers):
+            found[worker.name] += worker.failures
+        return found
 
     def payload(self, quote: Quote, now: float | None = None) -> str:
         """Return a quote of the book as JSON text, with its trust and ages at ``now`` (monotonic)."""

@@ -1,40 +1,160 @@
-"""Logging for the whole hub: one line an event, and at most one line a second for each reason."""
+"""Logging for the whole hub: one line an event, and at most one line a second for each reason.
 
+What stands as ``name=%s`` in a message is a field of its own in JSON: ``log.warning("lost connection=%s", name)``.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
 import logging
+import math
+import re
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
+
+from hub.log_writer import LineWriter
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 COOLDOWN_SECONDS = 1.0
 MAX_KEYS = 1_000  # reasons come from bounded sets; this guards against one that does not
+MAX_TEXT = 4_000  # characters of a message, of a field, of a traceback's end
+FLUSH_SECONDS = 1.0  # at the exit
+LIBRARIES = ("urllib3", "engineio", "socketio", "websocket")
+FLOODED = (*LIBRARIES, "hub.http", "hub.green", "gunicorn.error")  # by those who don't ask how often they may
+_CONVERSION = re.compile(r"(?:([a-z_]+)=)?%(?:%|[-#0 +]*[0-9]*(?:\.[0-9]+)?[a-zA-Z])")
 
 
 class OneLine(logging.Formatter):
-    """Keep each record on one line, an indented traceback aside: no text from outside can forge a line."""
+    """Text, each record on one line, its traceback too: no text from outside can forge a line."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
+    def format(self, record: logging.LogRecord) -> str:
         """Return the record's line with control characters escaped."""
-        line = super().formatMessage(record)
-        return _printable(line)
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
-        """Return the traceback, each line of it indented, so that none looks like a record."""
-        lines = super().formatException(ei).splitlines()
-        return "\n".join("    " + _printable(line) for line in lines)
-
-
-def _printable(line: str) -> str:
-    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+        record.message = _cut(record.getMessage())
+        record.asctime = self.formatTime(record)
+        line = self.formatMessage(record)
+        if traceback := _traceback(self, record):
+            line += " | " + " | ".join(part for part in traceback.splitlines() if part)
+        return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
-def configure(level: str) -> None:
-    """Log to standard error at ``level``, once for the process."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(OneLine(FORMAT))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in ("urllib3", "engineio", "socketio", "websocket"):
+class JsonLine(logging.Formatter):
+    """One JSON object a line, ASCII: what is known of every record, and the fields of this one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object; a field never replaces what every record has."""
+        time_of_it = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        body = {
+            "time": time_of_it.replace("+00:00", "Z"), "level": record.levelname, "logger": record.name,
+            "message": _cut(record.getMessage()),
+        }  # fmt: skip
+        if traceback := _traceback(self, record):
+            body["traceback"] = traceback
+        fields = {name: value for name, value in _fields(record) if name not in body}
+        return json.dumps(body | fields, allow_nan=False)
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    return formatter.formatException(record.exc_info)[-MAX_TEXT:] if record.exc_info else ""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
+
+
+@functools.lru_cache(MAX_KEYS)
+def _names(message: str) -> tuple[str | None, ...]:
+    """Return the name before each conversion of a message, None where there is none."""
+    return tuple(found[1] for found in _CONVERSION.finditer(message) if not found[0].endswith("%"))
+
+
+def _fields(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
+    """Return the arguments that have a name: from the message as it was written, never from what it became."""
+    if not isinstance(record.msg, str) or not isinstance(record.args, tuple):
+        return
+    for name, value in zip(_names(record.msg), record.args, strict=False):
+        if name is not None:
+            plain = math.isfinite(value) if isinstance(value, int | float) else value is None
+            yield name, value if plain else _cut(str(value))
+
+
+class _ToWriter(logging.Handler):
+    """Hands formatted records to the writer. Without a lock: there is nothing to guard, and native threads log, too."""
+
+    def createLock(self) -> None:  # noqa: N802 - the standard library's name
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - a message and its arguments that don't fit must not end who logs them
+            self.handleError(record)
+        else:
+            _stderr.put(line.encode() + b"\n")
+
+    def flush(self) -> None:
+        """At the exit, which waits for it: everybody else's lines go out by themselves."""
+        end = time.monotonic() + FLUSH_SECONDS
+        for writer in (_stderr, _stdout):
+            writer.flush(max(0.0, end - time.monotonic()))
+
+
+class _Stray(io.TextIOBase):
+    """What libraries write to standard error past the log: lines of it like any other."""
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        self._begun = self._begun[-MAX_TEXT:]
+        for line in lines:
+            if line.strip():
+                logging.getLogger("stderr").error("%s", line)
+        return len(text)
+
+
+def _tell_dropped(count: int) -> bytes:
+    record = logging.LogRecord(
+        __name__, logging.WARNING, __file__, 0, "dropped lines=%d of the log: it was not taken", (count,), None
+    )
+    return _handler.format(record).encode() + b"\n"
+
+
+_handler = _ToWriter()
+_handler.setFormatter(OneLine(FORMAT))
+_stderr = LineWriter(2, _tell_dropped)
+_stdout = LineWriter(1, lambda count: b"%d lines were dropped\n" % count)
+
+
+def configure(level: str, line_format: str = "text") -> None:
+    """Log to standard error at ``level``, once for the process, and never wait for it."""
+    _handler.setFormatter(JsonLine() if line_format == "json" else OneLine(FORMAT))
+    logging.basicConfig(level=level, handlers=[_handler], force=True)
+    sys.stderr = _Stray()
+    for name in LIBRARIES:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    for name in FLOODED:
+        logger = logging.getLogger(name)
+        if not any(isinstance(item, OncePerSecond) for item in logger.filters):
+            logger.addFilter(OncePerSecond())
+
+
+def say(text: str) -> None:
+    """Print a line on standard output, without waiting for whoever reads it."""
+    _stdout.put(text.encode(errors="backslashreplace") + b"\n")
+
+
+def counters() -> dict[str, int]:
+    """Return what the log could not write: lines that were dropped, and writes that failed (a full disk, no reader)."""
+    return {
+        "log_lines_dropped": _stderr.dropped_total + _stdout.dropped_total,
+        "log_write_failures": _stderr.failures_total + _stdout.failures_total,
+    }
 
 
 class OncePerSecond(logging.Filter):
@@ -46,9 +166,12 @@ class OncePerSecond(logging.Filter):
         self._last: dict[object, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the record is logged; the same text with other arguments is the same message."""
+        """Tell whether the record is logged; the same text with other arguments is the same message.
+
+        A text without arguments was made up whole: there the line that logs it tells what it is about.
+        """
         now = self._clock()
-        key = record.msg if len(self._last) < MAX_KEYS else "other"
+        key = (record.pathname, record.lineno, record.args and record.msg) if len(self._last) < MAX_KEYS else "other"
         if now - self._last.get(key, float("-inf")) < COOLDOWN_SECONDS:
             return False
         self._last[key] = now

@@ -28,5 +28,5 @@ def seen(hub: PriceHub, health: Mapping[str, Any], error_ratio: float) -> Seen:
         now, time.time(), health["status"], health["coverage_percentage"], error_ratio, health["total_products"], slots,
         {name: (one["connected_connections"], one["total_connections"]) for name, one in health["paths"].items()},
         {product: found.reason for product, found in standings if found is not None and found.trust in DOUBTFUL},
-        hub.alerts.draining,
+        hub.draining,
     )  # fmt: skip

@@ -30,6 +30,7 @@ DIALECT_OF_HOST = {
 }
 DIALECTS = ("exchange", "advanced_trade")
 BOTH = "both"
+LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -47,6 +48,12 @@ class Settings:
     host: str = _setting("127.0.0.1", parse.text, "address to listen on; 0.0.0.0 in a container", group="Server")
     port: int = _setting(5000, parse.integer(0, 65535), "port of the HTTP and Socket.IO server; 0 takes a free one")
     state_dir: str = _setting(".state", parse.text, "folder for what is kept over a restart (the last good catalogue)")
+    drain_seconds: float = _setting(
+        3.0, parse.number(0.0, 30.0), "on SIGTERM, seconds over which clients are sent away; 0: all at once"
+    )
+    loop_stall_exit_seconds: float = _setting(
+        30.0, parse.number(0.0, 3600.0), "an event loop that stands still for so long ends the process; 0: never"
+    )
 
     products: tuple[str, ...] = _setting(
         (), parse.selectors, "comma-separated selectors: ids, *-USD, BTC-*, top:200, !DOGE-USD", group="Which products"
@@ -85,7 +92,7 @@ class Settings:
         15, parse.integer(1, 400), "products on one WebSocket connection", group="Connections to it"
     )
     connect_timeout_seconds: float = _setting(
-        10.0, parse.number(0.5, 60.0), "deadline over DNS, TCP, TLS and handshake together"
+        10.0, parse.number(0.5, 60.0), "deadline over DNS, TCP, proxy, TLS and handshake together"
     )
     connect_interval_ms: int = _setting(
         # 8 intervals of 125 ms are exactly the second in which the exchange counts 8 connects: 5 ms are for jitter
@@ -116,6 +123,9 @@ class Settings:
     )
     max_clients: int = _setting(5_000, parse.integer(1, 15_000), "Socket.IO clients at a time")
     max_clients_per_ip: int = _setting(0, parse.integer(0, 15_000), "of one address; 0: no limit (see TRUSTED_PROXIES)")
+    rate_limit_per_second: int = _setting(
+        500, parse.integer(0, 1_000_000), "HTTP requests of one address, in the mean of 10 s; 0: no limit"
+    )
     max_events_per_second: float = _setting(50.0, parse.number(1.0, 10_000.0), "of a client; over it, it is cut")
 
     frontend_url: tuple[str, ...] = _setting(
@@ -129,6 +139,10 @@ class Settings:
     )
     admin_token: str = _setting(
         "", parse.secret(16), "token of at least 16 characters for the actions; unset: they are off", secret=True
+    )
+
+    bad_tokens_per_minute: int = _setting(
+        60, parse.integer(0, 1_000_000), "wrong tokens of one address, past which it waits for the next minute; 0: any"
     )
 
     volume_threshold: float = _setting(
@@ -173,6 +187,9 @@ class Settings:
 
     log_level: str = _setting(
         "INFO", parse.choice(*LOG_LEVELS, upper=True), f"one of {', '.join(LOG_LEVELS)}", group="Logs"
+    )
+    log_format: str = _setting(
+        "text", parse.choice(*LOG_FORMATS), "text, or json: an object a line, with its fields"
     )
 
     simulate: bool = _setting(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from hub import logs
 from hub.detect import health
 from hub.lookout import seen
 from hub.model import ConnectionStatus, HealthStatus
@@ -86,6 +87,7 @@ class Summary:
             "refused_frames": hub.paths.refused(),
             "counters": {
                 **hub.counters,
+                **logs.counters(),
                 **hub.paths.transferred(),
                 "missing": hub.book.missing_total(),
                 "fetched": hub.repair.fetched_total,
@@ -94,6 +96,7 @@ class Summary:
                 "rest_polls": hub.fallback.polls_total,
                 "rest_poll_failures": hub.fallback.failures_total,
                 "gaps_forgotten": hub.ledger.forgotten_total,
+                "loop_stalls": hub.loop_watch.stalls_total,
                 "store_failures": hub.store.failures_total if hub.store else 0,
                 "store_dropped": hub.store.dropped_total if hub.store else 0,
                 **{f"gaps_{cause}": count for cause, count in hub.ledger.totals.items()},
@@ -101,5 +104,6 @@ class Summary:
             "clients": hub.fanout.client_count,
             "unknown_products": list(catalogue.unknown_ids) if catalogue else [],
             "reasons": reasons,
+            "draining": hub.draining,
             "simulated": hub.simulated,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -23,6 +24,13 @@ from hub.simulator.launch import SimulatorProcess, launch
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDINGS = ROOT.parent / "shared" / "recordings"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, where tests run side by side, what shares a hub or a fixture of its file."""
+    for item in items:
+        shared = "hub" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("hub" if shared else item.nodeid.partition("::")[0]))
 
 
 def eventually(condition: Callable[[], Any], timeout: float = 10.0, interval: float = 0.05) -> Any:
@@ -48,6 +56,17 @@ def need(program: str, what: str) -> str:
     return path
 
 
+@contextlib.contextmanager
+def full_pipe() -> Iterator[int]:
+    """Give the writing end of a pipe that is full, and that nobody reads."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4_096)
+    os.write(write, b"." * 4_096)
+    yield write
+    os.close(write)
+    os.close(read)
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of recorded frames; tests that need it are skipped where it is missing."""
@@ -61,7 +80,7 @@ class HubProcess:
 
     def __init__(
         self, simulator: SimulatorProcess | None, environment: dict[str, str], arguments: list[str],
-        program: Sequence[str] = (str(ROOT / "app.py"),),
+        program: Sequence[str] = (str(ROOT / "app.py"),), stderr: int = subprocess.STDOUT,
     ) -> None:  # fmt: skip
         self.simulator = simulator
         clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
@@ -70,7 +89,7 @@ class HubProcess:
             env={**clean, **environment},
             cwd=environment["STATE_DIR"],  # no .env of a developer gets in
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
         )
         self._lines: deque[str] = deque(maxlen=10_000)
@@ -106,7 +125,7 @@ class HubProcess:
 
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGINT)  # which is quick, where SIGTERM gives clients their time
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
@@ -127,7 +146,7 @@ class HubProcess:
 @contextlib.contextmanager
 def running_hub(
     state_dir: Path, simulator_arguments: list[str], arguments: list[str],
-    program: Sequence[str] = (str(ROOT / "app.py"),), **environment: str,
+    program: Sequence[str] = (str(ROOT / "app.py"),), stderr: int = subprocess.STDOUT, **environment: str,
 ) -> Iterator[HubProcess]:  # fmt: skip
     """Run a simulator and a hub on it; both are gone afterwards."""
     with launch(simulator_arguments) as simulator:
@@ -136,7 +155,7 @@ def running_hub(
             "ADVANCED_TRADE_WS_URL": simulator.advanced_trade_ws_url,
             "ADVANCED_TRADE_REST_URL": simulator.advanced_trade_rest_url, "STATE_DIR": str(state_dir), **environment,
         }  # fmt: skip
-        hub = HubProcess(simulator, settings, arguments, program)
+        hub = HubProcess(simulator, settings, arguments, program, stderr)
         try:
             yield hub
         finally:
@@ -149,11 +168,14 @@ def hub_factory(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
     with contextlib.ExitStack() as stack:
 
         def start(
-            simulator: list[str] | None = None, arguments: list[str] | None = None, **environment: str
-        ) -> HubProcess:
+            simulator: list[str] | None = None, arguments: list[str] | None = None,
+            stderr: int = subprocess.STDOUT, **environment: str,
+        ) -> HubProcess:  # fmt: skip
             state_dir = tmp_path / f"hub{time.monotonic_ns()}"
             state_dir.mkdir()
-            return stack.enter_context(running_hub(state_dir, simulator or [], arguments or [], **environment))
+            return stack.enter_context(
+                running_hub(state_dir, simulator or [], arguments or [], stderr=stderr, **environment)
+            )
 
         yield start
 

@@ -58,7 +58,6 @@ class Desk:
         self._held_back: dict[str, Alert] = {}  # they fire, and wait for the end of their cooldown
         self._clients: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self._testing = threading.Lock()
-        self.draining = False
         self.channels = _channels(settings, simulated)
 
     def look(self, seen: Seen) -> None:
@@ -123,10 +122,6 @@ class Desk:
         return payload
 
     # -- life -----------------------------------------------------------------------------------------
-
-    def drain(self) -> None:
-        """Excuse everything from now on: the hub goes down on purpose."""
-        self.draining = True
 
     def stop(self, timeout_seconds: float) -> None:
         """Let what waits leave, for as long; then end every delivery. Idempotent."""

@@ -28,7 +28,10 @@ _warn = Cooldown(log)
 
 
 class HubEngine(engineio.Server):
-    """Engine.IO server whose clients are ``ClientSocket``. The owner sets ``limits``, ``counters`` and ``urgent``."""
+    """Engine.IO server whose clients are ``ClientSocket``.
+
+    The owner sets ``limits``, ``counters``, ``urgent`` and ``draining``.
+    """
 
     start_service_task: bool
 
@@ -37,11 +40,12 @@ class HubEngine(engineio.Server):
         self.limits = Limits()
         self.counters: Counter[str] = Counter()
         self.urgent: Callable[[str], bool] = lambda _: False
+        self.draining: Callable[[], bool] = lambda: False
 
     def refuse_packet(self, sid: str, error: Exception) -> None:
         """Count and log a packet that can't be understood, and end its sender."""
         self.counters["bad_packets"] += 1
-        _warn.warning("bad_packet", "client=%s bad packet: %s: %s", sid, type(error).__name__, error)
+        _warn.warning("bad_packet", "bad packet client=%s error=%s: %s", sid, type(error).__name__, error)
         log.debug("bad packet", exc_info=error)
         if (client := self.sockets.get(sid)) is not None:
             client.cut(CutReason.BAD_PACKET)
@@ -62,6 +66,8 @@ class HubEngine(engineio.Server):
 
     def _refusal(self, address: str) -> str | None:
         """Return why no more clients are let in from an address, None if one is."""
+        if self.draining():
+            return "draining"
         limits, present = self.limits, self.sockets
         if len(present) >= limits.clients:
             return "too_many_clients"
@@ -80,7 +86,7 @@ class HubEngine(engineio.Server):
         address = client_address(environ, self.limits.trusted_proxies)
         if (refusal := self._refusal(address)) is not None:
             self.counters[f"refused_{refusal}"] += 1
-            _warn.warning(refusal, "refused a client of %s: %s", address, refusal)
+            _warn.warning(refusal, "refused a client address=%s reason=%s", address, refusal)
             return _unavailable(refusal)
         if self.start_service_task:
             self.start_service_task = False

@@ -23,12 +23,13 @@ from collections.abc import Callable, Iterable, Sequence
 from hub.feed import policy, watchdog
 from hub.feed.arrival import STALL_SECONDS
 from hub.feed.backoff import Backoff
+from hub.feed.dial import TransportError
 from hub.feed.dialects import Dialect
 from hub.feed.handover import Handover
 from hub.feed.intake import Callbacks, Intake
 from hub.feed.subscriber import SetAside, Subscriber
 from hub.feed.tally import Totals
-from hub.feed.transport import Transport, TransportError
+from hub.feed.transport import Transport
 from hub.logs import Cooldown
 from hub.model import (
     ConnectionSnapshot,
@@ -282,8 +283,8 @@ class Connection:
             cause, retry_after = self._interrupted or self._parting or error.cause, error.retry_after_seconds
             if cause != "stopped":
                 _warn.warning(cause, "lost connection=%s cause=%s detail=%s", self.id, cause, error)
-        except Exception:
-            log.exception("bug connection=%s", self.id)
+        except Exception:  # noqa: BLE001 - it is logged
+            _warn.exception("bug", "bug connection=%s", self.id)
         finally:
             data_seconds = (self._intake.last_frame_at or 0.0) - (self._opened_at or 0.0)
             if self._transport is not None:
@@ -298,7 +299,7 @@ class Connection:
         tally = self.tally
         how = policy.after(cause)
         tally.errors += how.failure
-        tally.reconnects += 1
+        tally.causes[cause] += 1
         tally.last_cause = cause
         if how.smaller_requests:
             self._subscriber.request_size = max(1, min(self._subscriber.request_size, len(self._wanted)) // 2)
@@ -318,8 +319,8 @@ class Connection:
             return
         try:
             self._callbacks.lost(self.id, lost, cause)
-        except Exception:
-            log.exception("bug in what a loss set off, connection=%s", self.id)
+        except Exception:  # noqa: BLE001 - it is logged
+            _warn.exception("loss", "bug in what a loss set off, connection=%s", self.id)
 
     def _hold_socket(self, generation: int) -> None:
         transport, intake = Transport(), self._intake

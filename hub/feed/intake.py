@@ -16,8 +16,7 @@ from hub.feed.tally import Tally
 from hub.logs import Cooldown
 from hub.model import ConnectionHeartbeat, Envelope, Event, FrameRefused, Heartbeat, Market, Ticker, Transferred
 
-log = logging.getLogger(__name__)
-_warn = Cooldown(log)
+_warn = Cooldown(logging.getLogger(__name__))
 
 
 class Callbacks(NamedTuple):
@@ -109,9 +108,9 @@ class Intake:
         except FrameRefused as error:
             self.recent.other(wall, frame)
             self.count(error.reason, error.detail)
-        except Exception:
+        except Exception:  # noqa: BLE001 - it is logged
             self.tally.errors += 1
-            log.exception("bug in what a frame set off, connection=%s", self._id)
+            _warn.exception("bug", "bug in what a frame set off, connection=%s", self._id)
 
     def _pass_on(self, event: Ticker | Heartbeat, wall: float, now: float) -> None:
         arrived = self._arrived(event, wall, now)

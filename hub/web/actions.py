@@ -20,7 +20,8 @@ from hub.hub import PriceHub
 from hub.logs import Cooldown
 from hub.web.arguments import json_body
 from hub.web.drills import DrillError, Drills
-from hub.web.guard import bearer_token, error_response, json_response, token_valid, without_api_token
+from hub.web.guard import bearer_token, error_response, json_response, without_api_token
+from hub.web.rates import Rates
 
 MAX_PER_SECOND = 5
 REFUSED_NOTE_SECONDS = 60.0  # the journal has room for what happened, not for every guess at the token
@@ -34,8 +35,9 @@ _warn = Cooldown(log)
 class Actions:
     """The routes, under every prefix the same; owner of their pace, and of the refusals that are not noted yet."""
 
-    def __init__(self, hub: PriceHub, drills: Drills | None) -> None:
+    def __init__(self, hub: PriceHub, rates: Rates, drills: Drills | None) -> None:
         self._hub = hub
+        self._rates = rates
         self._drills = drills
         self._token = hub.settings.admin_token
         self._times: deque[float] = deque([float("-inf")] * MAX_PER_SECOND, maxlen=MAX_PER_SECOND)
@@ -103,11 +105,11 @@ class Actions:
             if not self._token:
                 return error_response("actions are off: ADMIN_TOKEN is not set", 403)
             # from the header alone, and never Basic's: that one a browser sends along by itself
-            if not token_valid(bearer_token(), [self._token]):
+            if not self._rates.token_valid(request.environ, bearer_token(), [self._token]):
                 return self._refuse()
             now = time.monotonic()
             if now - self._times[0] < 1:
-                _warn.warning("too_many_actions", "refused an action of %s: over %d a second", _who(self._hub),
+                _warn.warning("too_many_actions", "refused an action address=%s: over %d a second", _who(self._hub),
                               MAX_PER_SECOND)  # fmt: skip
                 response = error_response(f"at most {MAX_PER_SECOND} actions a second", 429)
                 response.headers["Retry-After"] = "1"
@@ -120,7 +122,7 @@ class Actions:
     def _refuse(self) -> Response:
         who, now = _who(self._hub), time.monotonic()
         self._hub.counters["actions_without_token"] += 1
-        _warn.warning("actions_without_token", "refused an action of %s: no admin token, or a wrong one", who)
+        _warn.warning("actions_without_token", "refused an action address=%s: no admin token, or a wrong one", who)
         self._refused += 1
         if now - self._refused_noted_at >= REFUSED_NOTE_SECONDS:
             count, self._refused, self._refused_noted_at = self._refused, 0, now

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +18,9 @@ from hub.fanout.latency import Stage
 from hub.fanout.limits import Limits
 from hub.hub import PriceHub
 from hub.logs import Cooldown, OncePerSecond
-from hub.web.guard import presented_token, token_valid
+from hub.web.guard import presented_token
 from hub.web.origins import origin_allowed
+from hub.web.rates import Rates, TooMany
 
 MAX_MESSAGE_BYTES = 65_536  # unmasking is per byte: a megabyte would block the loop for 0.17 s
 MAX_SAMPLE_MS = 60_000.0
@@ -42,7 +42,7 @@ class StrictJson:
         return orjson.loads(text)
 
 
-def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
+def make_socketio(app: Flask, hub: PriceHub, rates: Rates) -> SocketIO:
     """Attach Socket.IO to the application and the hub's events to its clients."""
     settings = hub.settings
     engine.install()
@@ -67,6 +67,7 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
         settings.trusted_proxies,
     )  # fmt: skip
     server.eio.urgent = hub.priority.has
+    server.eio.draining = lambda: hub.draining
     refused = server.eio.counters = hub.counters
 
     def known() -> Callable[[str], bool]:
@@ -77,7 +78,11 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
     def connect(auth: Any = None) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
         presented = token if isinstance(token, str) else presented_token()
-        if settings.api_tokens and not token_valid(presented, settings.api_tokens):
+        try:
+            let_in = not settings.api_tokens or rates.token_valid(request.environ, presented, settings.api_tokens)
+        except TooMany as error:
+            raise ConnectionRefusedError(str(error)) from None
+        if not let_in:
             refused["clients_without_token"] += 1
             raise ConnectionRefusedError("A token is needed")
         sid = request.sid  # type: ignore[attr-defined]
@@ -148,16 +153,3 @@ def make_socketio(app: Flask, hub: PriceHub) -> SocketIO:
 
 def _one(data: tuple[Any, ...]) -> Any:
     return data[0] if len(data) == 1 else None
-
-
-def tell_clients_of_stop(socketio: SocketIO, timeout_seconds: float) -> None:
-    """Close every WebSocket so that its client reconnects; wait for that no longer than ``timeout_seconds``."""
-    # not engineio's background tasks: their join returns at once for one that has not started yet
-    threads = [
-        threading.Thread(target=client.tell_restart, args=(timeout_seconds,), daemon=True)
-        for client in list(socketio.server.eio.sockets.values())
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

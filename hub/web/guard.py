@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
@@ -11,10 +10,13 @@ import orjson
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
+from hub.logs import Cooldown
 from hub.web.origins import origin_allowed
+from hub.web.rates import Rates, TooMany
 
 View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY_BYTES = 65_536
+UNLIMITED = ("/health", "/api/health")  # whoever watches the hub must not be told that it is busy
 # what GET /status is made of
 PUBLIC_FILES = ("status.css", "icons/ok.svg", "icons/warn.svg", "icons/bad.svg", "icons/busy.svg")
 SECURITY_HEADERS = {
@@ -25,8 +27,10 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-log = logging.getLogger(__name__)
+_warn = Cooldown(logging.getLogger(__name__))
 
 
 def json_response(body: Any, status: int = 200) -> Response:
@@ -39,23 +43,26 @@ def error_response(message: str, status: int, **more: Any) -> Response:
     return json_response({"error": message, **more}, status)
 
 
-def token_valid(presented: str | None, tokens: Collection[str]) -> bool:
-    """Compare with every token in constant time."""
-    given = (presented or "").encode()
-    return sum(hmac.compare_digest(given, token.encode()) for token in tokens) > 0
-
-
 def without_api_token(view: View) -> View:
     """Let a route answer without one of ``API_TOKENS``: it is public, or asks for a token of its own."""
     view.needs_no_api_token = True  # type: ignore[attr-defined]
     return view
 
 
+def at_once(view: View) -> View:
+    """Let a route answer at once, also after a pause of the hub."""
+    view.answers_at_once = True  # type: ignore[attr-defined]
+    return view
+
+
 def _needs_api_token() -> bool:
     if request.endpoint == "static":
         return (request.view_args or {}).get("filename") not in PUBLIC_FILES
-    view = current_app.view_functions.get(request.endpoint or "")
-    return not getattr(view, "needs_no_api_token", False)
+    return not _view_is("needs_no_api_token")
+
+
+def _view_is(mark: str) -> bool:
+    return getattr(current_app.view_functions.get(request.endpoint or ""), mark, False)
 
 
 def bearer_token() -> str | None:
@@ -72,19 +79,22 @@ def presented_token() -> str | None:
 
 
 def install(
-    app: Flask, origins: Collection[str], tokens: Collection[str], settle: Callable[[], None]
+    app: Flask, origins: Collection[str], tokens: Collection[str], rates: Rates, settle: Callable[[], None]
 ) -> None:  # fmt: skip
     """Guard every route of the application; ``settle`` waits, after a pause of the hub, until it has caught up."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
     @app.before_request
     def check() -> Response | None:
+        if not request.path.startswith(UNLIMITED):
+            rates.count_request(request.environ)
         if not origin_allowed(request.headers.get("Origin"), request.environ, origins):
             return error_response("Origin not allowed", 403)
-        settle()
+        if not _view_is("answers_at_once"):
+            settle()
         if request.method == "OPTIONS" or not tokens or not _needs_api_token():
             return None
-        if token_valid(presented_token(), tokens):
+        if rates.token_valid(request.environ, presented_token(), tokens):
             return None
         response = error_response("A token is needed", 401)
         response.headers["WWW-Authenticate"] = 'Basic realm="Price Hub", charset="UTF-8"'
@@ -105,6 +115,12 @@ def install(
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 
+    @app.errorhandler(TooMany)
+    def too_many(error: TooMany) -> Response:
+        response = error_response(str(error), 429)
+        response.headers["Retry-After"] = str(error.seconds)
+        return response
+
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         status = error.code or 500
@@ -116,6 +132,7 @@ def install(
         return response
 
     @app.errorhandler(Exception)
-    def bug(error: Exception) -> Response:
-        log.error("bug in %s %s", request.method, request.path, exc_info=error)
+    def bug(_: Exception) -> Response:
+        # one reason a route: a client that asks for it without an end must not fill the log
+        _warn.exception(request.endpoint or "", "bug in method=%s path=%s", request.method, request.path)
         return error_response("Internal Server Error", 500)

@@ -94,7 +94,7 @@ def all_heard(drill: Drill) -> list[str]:
     heard, odd = drill.counted("heard"), drill.counted("heard_out_of_order")
     if odd or heard < drill.counted("raised"):
         problems.append(f"heard {heard}, {odd} of them out of order")
-    if "a listener of ticker_update raised" not in drill.hub.log():
+    if "a listener of event=ticker_update raised" not in drill.hub.log():
         problems.append("the log does not say so")
     return problems
 

@@ -37,7 +37,8 @@ def slots(hub: HubProcess) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """A simulated hub whose admin token was set."""
-    settings = {"STATE_DIR": str(tmp_path_factory.mktemp("guarded")), "ADMIN_TOKEN": TOKEN}
+    state_dir = str(tmp_path_factory.mktemp("guarded"))
+    settings = {"STATE_DIR": state_dir, "ADMIN_TOKEN": TOKEN, "BAD_TOKENS_PER_MINUTE": "0"}
     arguments = ["--simulate", "--simulate-products", "60", "--simulate-rate", "600", "--backoff-base-seconds", "0.2"]
     process = HubProcess(None, settings, arguments)
     process.wait_until_covered()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,63 +11,17 @@ import requests
 import socketio
 import websocket
 
-from tests.conftest import HubProcess, need
+from tests import nginx
+from tests.conftest import HubProcess
 
-CONFIG = Path(__file__).parents[2] / "docker/nginx.conf"
 FOREIGN = "http://elsewhere.example"
 POLL = "/socket.io/?EIO=4&transport=polling"
 
 
-def write_config(folder: Path, backend_port: int | None, port: int) -> Path:
-    """The shipped file with other addresses and folders; that each stands in it is asserted."""
-    text = CONFIG.read_text(encoding="utf-8")
-    changes = {
-        "http://backend:5000": f"http://127.0.0.1:{backend_port}" if backend_port else "http://backend:5000",
-        "listen 8080;": f"listen 127.0.0.1:{port};",
-        " /tmp/": f" {folder}/",
-        "worker_processes auto;": "worker_processes 1;",
-    }
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    config = folder / "nginx.conf"
-    config.write_text(text, encoding="utf-8")
-    return config
-
-
 @pytest.fixture(scope="module")
-def nginx() -> str:
-    found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    return found or need("nginx", "what stands before the hub")
-
-
-@pytest.fixture(scope="module")
-def site(nginx: str, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    tmp_path = tmp_path_factory.mktemp("nginx")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # As root its workers would be "nobody", who can't enter pytest's folder.
-    options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-    command = [nginx, "-p", str(tmp_path), "-c", str(write_config(tmp_path, hub.port, port)), "-g", options]
-    log = tmp_path / "stderr.log"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(command, stderr=stderr, stdout=stderr)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + 10
-        while True:
-            assert process.poll() is None, log.read_text()
-            try:
-                requests.get(url + "/nginx-alive", timeout=1)
-                break
-            except requests.ConnectionError:
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.05)
+def site(hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with nginx.running(tmp_path_factory.mktemp("nginx"), hub.port) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 def handshake(site: str, origin: str | None, *headers: str) -> int:
@@ -137,8 +87,5 @@ def test_a_site_behind_tls_may_connect(site: str) -> None:
     assert handshake(site, origin, "X-Forwarded-Proto: https") == 101
 
 
-def test_nginx_starts_before_the_hub_has_a_name(nginx: str, tmp_path: Path) -> None:
-    options = "user root;" if os.geteuid() == 0 else ""
-    command = [nginx, "-t", "-p", str(tmp_path), "-c", str(write_config(tmp_path, None, 18080)), "-g", options]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stderr
+def test_nginx_starts_before_the_hub_has_a_name(tmp_path: Path) -> None:
+    assert nginx.check(tmp_path, nginx.write_config(tmp_path, None, 18080)) == ""

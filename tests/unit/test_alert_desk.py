@@ -129,13 +129,6 @@ def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (len(bench.desk._told_at), len(bench.desk._told)) == (10, 10)
 
 
-def test_while_draining_nothing_is_told() -> None:
-    bench = Bench()
-    bench.look(FIRE, 50.0)
-    bench.desk.drain()
-    assert bench.desk.draining  # what is seen says so: hub.lookout
-
-
 def test_a_test_tells_the_outcome_of_each_channel_in_time() -> None:
     with (
         Receiver() as good, Receiver(status(404)) as bad,

@@ -314,23 +314,6 @@ def test_a_value_that_is_far_too_long_is_cut_in_the_error() -> None:
     assert len(problems(env={"PORT": "9" * 100_000})[0]) < 400
 
 
-def test_help_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        load(["--help"], {}, None)
-    assert caught.value.code == 0
-    words = capsys.readouterr().out.replace("[", " ").split()
-    for item in dataclasses.fields(Settings):
-        assert "--" + item.name.replace("_", "-") in words
-    assert "--check-config" in words
-
-
-@pytest.mark.parametrize("arguments", [["--no-such-flag"], ["--por", "5"], ["5000"]])
-def test_a_flag_that_does_not_exist_ends_with_2(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        load(arguments, {}, None)
-    assert caught.value.code == 2
-
-
 def test_settings_can_not_be_changed() -> None:
     settings = Settings()
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -1,0 +1,155 @@
+"""How often an address may ask, and how often it may be wrong about a token."""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import ipaddress
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+
+from hub.fanout.limits import client_address
+from hub.logs import Cooldown
+from hub.settings import Settings
+
+WINDOW_SECONDS = 10  # of requests: long enough for a page with all of its files
+MAX_ADDRESSES = 10_000  # that are counted at a time, 2 MB; past it the ones counted longest are forgotten
+_warn = Cooldown(logging.getLogger(__name__))
+
+
+class TooMany(Exception):
+    """An address has asked, or guessed, too often; it may again in ``seconds``."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class Windows(Storage):
+    """Counts in memory, by the monotonic clock, for windows of one length.
+
+    The library's own goes by the wall clock, which may jump, looks through all of its keys on a timer up to a hundred
+    times a second, and has no bound.
+    """
+
+    STORAGE_SCHEME = None
+    base_exceptions = ()
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._windows: dict[str, tuple[float, int]] = {}  # the first is the first to end
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        """Count, and return how many it is in this window."""
+        count = self.get(key) + amount
+        if count > amount:
+            self._windows[key] = (self._windows[key][0], count)
+            return count
+        self._windows.pop(key, None)
+        while len(self._windows) >= MAX_ADDRESSES:
+            del self._windows[next(iter(self._windows))]
+        self._windows[key] = (self._clock() + expiry, count)
+        return count
+
+    def get(self, key: str) -> int:
+        """Return how many were counted in this window."""
+        ends, count = self._windows.get(key, (0.0, 0))
+        return count if self._clock() < ends else 0
+
+    def get_expiry(self, key: str) -> float:
+        """Return when the window ends."""
+        return self._windows.get(key, (self._clock(), 0))[0]
+
+    def check(self) -> bool:
+        """Return whether it works: memory does."""
+        return True
+
+    def reset(self) -> int:
+        """Forget everybody."""
+        count = len(self._windows)
+        self._windows.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        """Forget one."""
+        self._windows.pop(key, None)
+
+
+class Rates:
+    """What each address has used up: its requests of the last seconds, its wrong tokens of the last minute."""
+
+    def __init__(
+        self, settings: Settings, counters: Counter[str], clock: Callable[[], float] = time.monotonic
+    ) -> None:  # fmt: skip
+        self._trusted = settings.trusted_proxies
+        self._counters = counters
+        self._clock = clock
+        self._requests = _Limit(RateLimitItemPerSecond, settings.rate_limit_per_second * WINDOW_SECONDS,
+                                WINDOW_SECONDS, clock)  # fmt: skip
+        self._bad_tokens = _Limit(RateLimitItemPerMinute, settings.bad_tokens_per_minute, 1, clock)
+
+    def count_request(self, environ: Mapping[str, Any]) -> None:
+        """Count a request; raises ``TooMany``."""
+        address = client_address(environ, self._trusted)
+        if not self._requests.hit(address):
+            self._refuse("rate_limit", address, "Too many requests", self._requests)
+
+    def token_valid(self, environ: Mapping[str, Any], presented: str | None, tokens: Collection[str]) -> bool:
+        """Compare with every token in constant time; raises ``TooMany``, before that, for who was wrong too often."""
+        if not presented:
+            return False  # who has none does not guess
+        address = client_address(environ, self._trusted)
+        if self._bad_tokens.is_used_up(address):
+            self._refuse("bad_tokens", address, "Too many wrong tokens", self._bad_tokens)
+        given = presented.encode(errors="surrogatepass")
+        if sum(hmac.compare_digest(given, token.encode()) for token in tokens) > 0:
+            return True
+        self._counters["bad_tokens"] += 1
+        self._bad_tokens.hit(address)
+        return False
+
+    def _refuse(self, reason: str, address: str, message: str, limit: _Limit) -> None:
+        self._counters[f"refused_{reason}"] += 1
+        _warn.warning(reason, "refused a request address=%s reason=%s", address, reason)
+        raise TooMany(message, max(1, math.ceil(limit.ends_at(address) - self._clock())))
+
+
+class _Limit:
+    """So many in a window, of each address; 0: any number."""
+
+    def __init__(
+        self, kind: type[RateLimitItem], amount: int, multiples: int, clock: Callable[[], float]
+    ) -> None:  # fmt: skip
+        self._item = kind(amount, multiples) if amount else None
+        self._limiter = FixedWindowRateLimiter(Windows(clock))
+
+    def hit(self, address: str) -> bool:
+        return self._item is None or self._limiter.hit(self._item, who(address))
+
+    def is_used_up(self, address: str) -> bool:
+        return self._item is not None and not self._limiter.test(self._item, who(address))
+
+    def ends_at(self, address: str) -> float:
+        assert self._item is not None
+        return self._limiter.storage.get_expiry(self._item.key_for(who(address)))
+
+
+@functools.lru_cache(1_024)
+def who(address: str) -> str:
+    """Return as whom an address counts: one machine has a whole /64 of IPv6, and may take any address of it."""
+    if ":" not in address:
+        return address[:64]
+    try:
+        found = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address[:64]
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))

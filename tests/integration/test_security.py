@@ -1,0 +1,188 @@
+"""What strangers may not do to a real hub: guess tokens, ask without an end, read what is secret."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import socketio
+from socketio.exceptions import ConnectionError as Refused
+
+from hub.settings import Settings
+from tests.conftest import HubProcess, eventually
+
+SMALL = ["--products", "20"]
+
+
+@pytest.fixture(scope="module")
+def target(hub: HubProcess) -> Iterator[HubProcess]:
+    yield hub
+    assert "Traceback" not in hub.log()
+
+
+# -- how often ---------------------------------------------------------------------------------------------
+
+
+def test_who_asks_too_often_is_told_to_wait_and_others_are_not(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(SMALL, RATE_LIMIT_PER_SECOND="2", TRUSTED_PROXIES="127.0.0.1")
+    with requests.Session() as session:
+        session.headers["X-Forwarded-For"] = "198.51.100.1"
+        answers = [session.get(hub.url + "/nothing", timeout=5) for _ in range(60)]
+        assert [answer.status_code for answer in answers[:20]] == [404] * 20
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert refused.json() == {"error": "Too many requests"}
+        assert 1 <= int(refused.headers["Retry-After"]) <= 10
+        assert refused.headers["X-Content-Type-Options"] == "nosniff"
+        for _ in range(30):
+            assert session.get(hub.url + "/health", timeout=5).status_code in (200, 503), "never counted"
+        session.headers["X-Forwarded-For"] = "198.51.100.2"
+        assert session.get(hub.url + "/tickers", timeout=5).status_code == 200
+    counted = hub.health()["counters"]["refused_rate_limit"]
+    assert counted == sum(answer.status_code == 429 for answer in answers)
+    assert "refused a request address=198.51.100.1 reason=rate_limit" in hub.log()
+
+
+# -- tokens ------------------------------------------------------------------------------------------------
+
+
+def test_tokens_can_not_be_guessed_at(hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(
+        SMALL, API_TOKENS="right-token", ADMIN_TOKEN="right-admin-token", BAD_TOKENS_PER_MINUTE="3",
+        TRUSTED_PROXIES="127.0.0.1",
+    )  # fmt: skip
+
+    def ask(path: str, token: str, address: str, method: str = "GET") -> int:
+        headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": address}
+        return requests.request(method, hub.url + path, headers=headers, timeout=5).status_code
+
+    def join(token: str, address: str) -> str:
+        client, why = socketio.Client(reconnection=False), []
+        client.on("connect_error", lambda data: why.append(data["message"]))
+        try:
+            client.connect(hub.url, auth={"token": token}, headers={"X-Forwarded-For": address}, wait_timeout=5)
+        except Refused:
+            return why[0]
+        client.disconnect()
+        return "in"
+
+    rotate = "/connections/conn_000/rotate"
+    assert [ask("/tickers", "wrong", "198.51.100.1") for _ in range(4)] == [401, 401, 401, 429]
+    assert ask("/tickers", "right-token", "198.51.100.1") == 429, "not even looked at"
+    assert ask(rotate, "right-admin-token", "198.51.100.1", "POST") == 429
+    assert "Too many wrong tokens" in join("right-token", "198.51.100.1")
+    assert [ask(rotate, "wrong", "198.51.100.2", "POST") for _ in range(4)] == [401, 401, 401, 429]
+    assert all("A token is needed" in join("wrong", "198.51.100.3") for _ in range(3))
+    assert "Too many wrong tokens" in join("right-token", "198.51.100.3")
+    assert ask("/tickers", "right-token", "198.51.100.4") == 200
+    assert join("right-token", "198.51.100.4") == "in"
+    for path in ("/tickers?token=right-token", "/tickers?access_token=right-token", "/socket.io/?token=right-token"):
+        assert requests.get(hub.url + path, timeout=5).status_code in (400, 401), "a token in a URL is none"
+    counters = requests.get(hub.url + "/health", headers={"Authorization": "Bearer right-token"}, timeout=5).json()[
+        "counters"
+    ]
+    assert (counters["bad_tokens"], counters["refused_bad_tokens"]) == (9, 6)
+
+
+# -- headers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/dashboard", "/status", "/health", "/nothing", "/static/dashboard.css", "/static/js/../x", "/prices?limit=x",
+     "/price/%00", "/api/dashboard", "/static/nothing.js"],
+)  # fmt: skip
+def test_every_answer_forbids_what_a_page_does_not_need(target: HubProcess, path: str) -> None:
+    for method in ("GET", "HEAD", "OPTIONS", "TRACE"):
+        answer = requests.request(method, target.url + path, headers={"Accept": "text/html"}, timeout=5)
+        policy = dict(item.split(" ", 1) for item in answer.headers["Content-Security-Policy"].split("; "))
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == policy["style-src"] == "'self'"
+        assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == "'none'"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert "camera=()" in answer.headers["Permissions-Policy"]
+        assert "Server" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("name", "request_text"),
+    [
+        ("no HTTP", "NONSENSE\r\n\r\n"),
+        ("another version", "GET / HTTP/9.9\r\n\r\n"),
+        ("a long URL", f"GET /{'a' * 9_000} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        ("a long header", f"GET / HTTP/1.1\r\nHost: x\r\nX: {'y' * 70_000}\r\n\r\n"),
+        ("many headers", "GET / HTTP/1.1\r\n" + "".join(f"X-{number}: y\r\n" for number in range(5_000)) + "\r\n"),
+    ],
+)  # fmt: skip
+def test_what_is_no_request_is_refused_without_a_word_too_many(
+    target: HubProcess, name: str, request_text: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", target.port), timeout=5) as sock:
+        sock.sendall(request_text.encode())
+        answer = b"".join(iter(lambda: sock.recv(65_536), b"")).decode()
+    assert answer.split(" ")[1] in ("400", "414", "431", "505"), name
+    assert not any(word in answer for word in ("Python", "BaseHTTP", "eventlet", "<html", "Server:"))
+
+
+# -- secrets -----------------------------------------------------------------------------------------------
+
+# a valid value for every secret setting, with a mark that must be found nowhere
+CANARIES = {
+    "API_TOKENS": "canary-of-the-clients",
+    "ADMIN_TOKEN": "canary-of-the-admin-0",
+    "WEBHOOK_URL": "http://127.0.0.1:9/canary-of-the-webhook",
+    "TELEGRAM_BOT_TOKEN": "123456789:canary-of-the-telegram-bot-0123456789",
+}
+
+
+def test_every_secret_setting_has_a_canary() -> None:
+    secret = {item.name.upper() for item in dataclasses.fields(Settings) if item.metadata["secret"]}
+    assert secret <= set(CANARIES), "give the new one a value here that holds the word canary"
+    settings = Settings(**{name.lower(): CANARIES[name] for name in secret})
+    assert "canary" not in repr(settings)
+
+
+@pytest.mark.parametrize("line_format", ["text", "json"])
+def test_no_secret_is_ever_told(hub_factory: Callable[..., HubProcess], tmp_path: Path, line_format: str) -> None:
+    secret = {item.name.upper() for item in dataclasses.fields(Settings) if item.metadata["secret"]}
+    hub = hub_factory(SMALL, LOG_LEVEL="DEBUG", LOG_FORMAT=line_format, **{name: CANARIES[name] for name in secret})
+    api, admin = ({"Authorization": f"Bearer {CANARIES[name]}"} for name in ("API_TOKENS", "ADMIN_TOKEN"))
+    eventually(lambda: hub.get("/health", headers=api).json()["coverage_percentage"] == 100, 20)
+    told: list[str] = []
+
+    def ask(method: str, path: str, **options: object) -> None:
+        answer = requests.request(method, hub.url + path, timeout=10, **options)  # type: ignore[arg-type]
+        told.append(f"{answer.status_code} {answer.headers} {answer.text}")
+
+    shown = hub.get("/", headers=api).json()["rest"]
+    for path in [*shown, "/openapi.json", "/asyncapi.json", "/docs", "/config", "/metrics", "/alerts", "/nothing"]:
+        for headers in (api, admin, {}):
+            ask("GET", path, headers=headers)
+    for path in ("/priority-pairs", "/alert", "/alerts/test", "/connections/conn_000/rotate", "/price/BTC-USD/move"):
+        for headers in (admin, api, {}):
+            for body in (b"{", b'{"product_id":"X-Y","action":"add"}'):
+                ask("POST", path, headers=headers, data=body)
+    client = socketio.Client(reconnection=False)
+    client.on("*", lambda event, *data: told.append(f"{event} {data}"))
+    client.connect(hub.url, auth={"token": CANARIES["API_TOKENS"]})
+    for event in ("subscribe", "spike_alert", "nothing"):
+        client.emit(event, {"x": 1})
+    time.sleep(0.5)
+    client.disconnect()
+    for token in ("wrong", CANARIES["ADMIN_TOKEN"]):
+        with pytest.raises(Refused):
+            socketio.Client(reconnection=False).connect(hub.url, auth={"token": token})
+    assert hub.terminate() == 0
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert len(told) > 100
+    assert kept
+    assert "canary" not in json.dumps(told)
+    assert "canary" not in hub.log()
+    assert b"canary" not in kept
