@@ -26,7 +26,7 @@ class Part(NamedTuple):
 def body(hub: PriceHub) -> dict[str, Any]:
     """Return it: ``state`` is that of the worst part, but ``down`` only where no path to the exchange is up."""
     now = time.monotonic()
-    parts = [*_feed(hub), *_kept(hub), *_sent(hub)]
+    parts = [*_feed(hub), *_kept(hub), *_sent(hub), *_alerts(hub)]
     told = {part.name: {"state": part.state, "reason": part.reason} for part in (_judged(part, now) for part in parts)}
     up = any(connected for connected, _ in hub.paths.up().values())
     worst = max((part["state"] for part in told.values()), key=WORST.index)
@@ -72,6 +72,18 @@ def _feed(hub: PriceHub) -> Iterator[Part]:
         yield Part("fallback", "degraded", "sockets do not deliver all prices, and REST does not answer")
     else:
         yield Part("fallback", "up", f"{by_rest} prices come by REST", hub.fallback.worker)
+
+
+def _alerts(hub: PriceHub) -> Iterator[Part]:
+    told = hub.alerts.body()
+    if not told["channels"]:
+        yield Part("alerts", "off", "neither WEBHOOK_URL nor TELEGRAM_BOT_TOKEN is set: clients of Socket.IO are told")
+        return
+    failing = [one["name"] for one in told["channels"] if one["breaker"] != "closed"]
+    if failing:
+        yield Part("alerts", "degraded", f"{', '.join(failing)} can't be reached")
+    else:
+        yield Part("alerts", "up", f"{told['count']} alerts are firing")
 
 
 def _kept(hub: PriceHub) -> Iterator[Part]:

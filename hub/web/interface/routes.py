@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from hub.detect.health import Readiness
+from hub.detect.rules import CRITICAL, FIRING, INFO, ONCE, RESOLVED, WARNING
 from hub.journal import KINDS, TONES
 from hub.model import ConnectionStatus, HealthStatus, Trust
 from hub.rings import RANGES
 from hub.web.interface.glossary import one_of, or_null
 from hub.web.interface.route import TEXT, Body, Query, Route
 from hub.web.interface.routes_operators import OPERATORS
+from hub.web.interface.schema import Notes
 
 ID = "[A-Za-z0-9]{1,20}-[A-Za-z0-9]{1,20}"
 ANY_PRODUCT = {"type": "string", "pattern": f"^{ID}$", "examples": ["BTC-USD"],
@@ -28,6 +30,12 @@ ENTRY = {  # of the journal
     "product": or_null("string", "The product; null for none."), "connection_id": or_null("string", "The slot."),
     "kind": one_of(KINDS, "What happened."), "tone": one_of(TONES, "How bad it is."),
     "data": {"free": True, "description": "More of it, depending on `kind`."},
+}  # fmt: skip
+HUB_ALERT: Notes = {
+    "key": "What it is about; the same when it is over.", "kind": "The rule.",
+    "severity": one_of((INFO, WARNING, CRITICAL), "How bad it is."),
+    "state": one_of((FIRING, RESOLVED, ONCE), "`once`: a test."), "message": "In words.",
+    "symbol": or_null("string", "The product, where it is about one."), "since": "When it began.",
 }  # fmt: skip
 STATUS = one_of(ConnectionStatus, "`failed`: lost five times in a row; it goes on trying.")
 
@@ -285,6 +293,26 @@ ALERTS = (
         "It reaches every client as `trade_update`, unchanged.",
         body=Body({"type": "object"}, {"crypto": "BTC-USD", "current_vol": 12.5, "avg_vol": 5.0, "threshold": 1.5},
                   "the body is no JSON object", 16_384),
+    ),
+    Route(
+        "GET /alerts", "Alerts", "What the hub calls for somebody for", "Alerts",
+        notes={
+            "firing": "The oldest first.", **{f"firing[].{name}": note for name, note in HUB_ALERT.items()},
+            "firing[].told": "Whether it was told, or its cooldown holds it back.",
+            "kinds": "What goes to the channels.", "cooldown_seconds": "Between two notices of one key.",
+            "clients": "Notices to clients of Socket.IO, since the start.", "channels": "Each webhook, and Telegram.",
+            "channels[].name": "As the settings have them.", "channels[].queued": "Notices that wait.",
+            "channels[].breaker": one_of(("closed", "open", "half_open"), "`open`: no attempt for a minute."),
+            "channels[].last_sent": or_null("string", "When one was sent last.", format="date-time"),
+            "channels[].last_failed": or_null("string", "When one failed last.", format="date-time"),
+            "channels[].last_failure": or_null("string", "Why."), "channels[].counts": "Notices since the start.",
+        },
+    ),
+    Route(
+        "POST /alerts/test", "Alerts", "Send a notice through every channel", "AlertsTested",
+        "It answers when that is over, after 8.5 s at the latest.", admin=True,
+        also={409: "another test is not done yet: `Retry-After` says when"},
+        notes={"channels": {"map": True, "description": "Channel → `sent`, or what went wrong."}},
     ),
 )  # fmt: skip
 
