@@ -96,7 +96,12 @@ def test_the_actions_examples(tmp_path: Path) -> None:
             assert len(ACTIONS) == 6
             for title in ACTIONS:
                 path = title.split()[1]
-                answer = requests.post(hub.url + path, json={"drill": "kill"}, headers=BEARER, timeout=5)
+
+                def act(path: str = path) -> requests.Response | None:
+                    answer = requests.post(hub.url + path, json={"drill": "kill"}, headers=BEARER, timeout=5)
+                    return answer if answer.status_code != 429 else None  # there are more than a second allows
+
+                answer = eventually(act, 3, 0.2)
                 assert answer.status_code == (200 if path == "/alerts/test" else 202), title
                 check(EXAMPLES[title], answer.json(), title)
                 shown = re.sub(r"conn_\d+$", "conn_007", answer.json()["message"])
