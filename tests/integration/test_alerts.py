@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import re
 import time
 from collections.abc import Callable
@@ -14,16 +13,12 @@ import requests
 
 from tests.conftest import HubProcess, eventually
 from tests.integration.test_socketio import Listener
-from tests.receiver import Receiver, status
+from tests.receiver import Receiver, hang, status
 
 TOKEN = "canary-of-the-admin-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 BOT = "123456:canary-of-the-telegram-token"
 ALLOWED = {"WEBHOOK_ALLOWED_HOSTS": "127.0.0.1", "ADMIN_TOKEN": TOKEN}
-
-
-def hang(handler: http.server.BaseHTTPRequestHandler) -> None:
-    handler.server.end.wait(120)  # type: ignore[attr-defined]
 
 
 def of_key(receiver: Receiver, key: str) -> list[dict[str, Any]]:
