@@ -101,11 +101,3 @@ def _sent(hub: PriceHub) -> Iterator[Part]:
     yield Part("fanout", "up", f"{hub.fanout.client_count} clients get events", hub.fanout.worker)
     yield Part("priority_pairs", "up", f"{len(hub.get_priority_pairs())} priority pairs", hub.priority.worker)
     yield Part("board", "up", "looks once a second", hub.board.worker)
-    channels = [channel.body() for channel in hub.alerts.channels]
-    closed = [channel["name"] for channel in channels if channel["breaker"] != "closed"]
-    if not channels:
-        yield Part("alerts", "off", "no webhook and no Telegram is set: alerts go to clients and the journal alone")
-    elif closed:
-        yield Part("alerts", "degraded", f"does not take notices: {', '.join(closed)}")
-    else:
-        yield Part("alerts", "up", f"{len(channels)} channels beside clients and the journal")

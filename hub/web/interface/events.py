@@ -69,9 +69,9 @@ EVENTS = (
         "ticker": {"free": True, "description": "The ticker of that moment."}, "simulated": {"optional": True},
         "ratio": "`current_vol` / `avg_vol`.",
     }),
-    Event("price_alert", "A price has moved far within minutes, and when that is over.", notes={
-        "peak_price": "The farthest.", "seconds": "Since the start of the spike.", "simulated": {"optional": True},
-        "old_price": "Where the move began.", "pct_change": "From there to `new_price`, in percent.",
+    Event("price_alert", "A price has moved far within minutes, or such a move has ended.", notes={
+        "symbol": "The product.", "peak_price": "The farthest price from the old one.",
+        "seconds": "Since the start of the spike.", "time": "When it was noticed.", "simulated": {"optional": True},
     }),
     Event("hub_alert", "The hub itself needs somebody, or no longer does.", notes=HUB_ALERT),
     Event("spike_alert", "A client's alert: relayed unchanged to all clients, the sender too.", (TO_HUB, TO_CLIENT),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hub.detect.health import Readiness
 from hub.detect.rules import CRITICAL, FIRING, INFO, ONCE, RESOLVED, WARNING
+from hub.detect.rules import KINDS as KINDS_OF_ALERTS
 from hub.journal import KINDS, TONES
 from hub.model import ConnectionStatus, HealthStatus, Trust
 from hub.rings import RANGES
@@ -32,11 +33,12 @@ ENTRY = {  # of the journal
     "data": {"free": True, "description": "More of it, depending on `kind`."},
 }  # fmt: skip
 HUB_ALERT: Notes = {
-    "key": "What it is about; the same when it is over.", "kind": "The rule.",
+    "key": "Stays the same from firing to resolved.", "kind": one_of((*KINDS_OF_ALERTS, "test"), "What it is about."),
     "severity": one_of((INFO, WARNING, CRITICAL), "How bad it is."),
-    "state": one_of((FIRING, RESOLVED, ONCE), "`once`: a test."), "message": "In words.",
+    "state": one_of((FIRING, RESOLVED, ONCE), "`once`: it has no end."), "message": "What is wrong, in words.",
     "symbol": or_null("string", "The product, where it is about one."), "since": "When it began.",
 }  # fmt: skip
+NOTICES = {"map": True, "additionalProperties": {"type": "integer"}}
 STATUS = one_of(ConnectionStatus, "`failed`: lost five times in a row; it goes on trying.")
 
 PRICES = (
@@ -289,30 +291,28 @@ HEALTH = (
 
 ALERTS = (
     Route(
+        "GET /alerts", "Alerts", "What the hub calls for somebody for", "Alerts",
+        notes={
+            "time": "When this answer was made.", "firing": "What fires now, the oldest first.",
+            **{f"firing[].{name}": note for name, note in HUB_ALERT.items()},
+            "firing[].told": "Whether it was told: false while its cooldown holds it back.",
+            "kinds": {"items": one_of(KINDS_OF_ALERTS, "A kind."), "description": "What goes to the channels."},
+            "cooldown_seconds": "Before the same alert is told again.",
+            "clients": {**NOTICES, "description": "Notices to Socket.IO clients since the start, by outcome."},
+            "channels": "Webhooks and Telegram, where they are set.", "channels[].name": "`webhook`, `telegram`.",
+            "channels[].queued": "What waits.",
+            "channels[].breaker": one_of(("closed", "open", "half_open"), "`open`: no attempt for a minute."),
+            "channels[].last_sent": or_null("string", "The last success.", format="date-time"),
+            "channels[].last_failed": or_null("string", "The last failure.", format="date-time"),
+            "channels[].last_failure": or_null("string", "What it was, in a word."),
+            "channels[].counts": {**NOTICES, "description": "Notices since the start, by outcome."},
+        },
+    ),
+    Route(
         "POST /alert", "Alerts", "Send an alert to every client", "Done",
         "It reaches every client as `trade_update`, unchanged.",
         body=Body({"type": "object"}, {"crypto": "BTC-USD", "current_vol": 12.5, "avg_vol": 5.0, "threshold": 1.5},
                   "the body is no JSON object", 16_384),
-    ),
-    Route(
-        "GET /alerts", "Alerts", "What the hub calls for somebody for", "Alerts",
-        notes={
-            "firing": "The oldest first.", **{f"firing[].{name}": note for name, note in HUB_ALERT.items()},
-            "firing[].told": "Whether it was told, or its cooldown holds it back.",
-            "kinds": "What goes to the channels.", "cooldown_seconds": "Between two notices of one key.",
-            "clients": "Notices to clients of Socket.IO, since the start.", "channels": "Each webhook, and Telegram.",
-            "channels[].name": "As the settings have them.", "channels[].queued": "Notices that wait.",
-            "channels[].breaker": one_of(("closed", "open", "half_open"), "`open`: no attempt for a minute."),
-            "channels[].last_sent": or_null("string", "When one was sent last.", format="date-time"),
-            "channels[].last_failed": or_null("string", "When one failed last.", format="date-time"),
-            "channels[].last_failure": or_null("string", "Why."), "channels[].counts": "Notices since the start.",
-        },
-    ),
-    Route(
-        "POST /alerts/test", "Alerts", "Send a notice through every channel", "AlertsTested",
-        "It answers when that is over, after 8.5 s at the latest.", admin=True,
-        also={409: "another test is not done yet: `Retry-After` says when"},
-        notes={"channels": {"map": True, "description": "Channel → `sent`, or what went wrong."}},
     ),
 )  # fmt: skip
 
