@@ -59,7 +59,8 @@ def test_an_unknown_method_is_told_which_there_are(hub: HubProcess, path: str) -
 def test_what_the_hub_sends_fits_the_document(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(
         simulator=["--products", "4", "--rate", "100"], WINDOW_MINUTES="0.05", VOLUME_THRESHOLD="1.0",
-        CATALOGUE_REFRESH_SECONDS="1", DELISTED_KEEP_SECONDS="0",
+        CATALOGUE_REFRESH_SECONDS="1", DELISTED_KEEP_SECONDS="0", PRICE_SPIKE_PERCENT="0.02", PRICE_SPIKE_MINUTES="0.1",
+        ADMIN_TOKEN="0123456789abcdef",
     )  # fmt: skip
     hub.wait_until_covered()
     assert hub.simulator is not None
@@ -73,6 +74,7 @@ def test_what_the_hub_sends_fits_the_document(hub_factory: Callable[..., HubProc
     answers["subscribe_ack"].append(chooser.client.call("subscribe", {"max_hz": "fast"}))
     requests.put(hub.url + "/priority-pairs", json={"product_ids": ["BTC-USD"]}, timeout=5)
     requests.post(hub.url + "/alert", json={"crypto": "BTC-USD", "current_vol": 30, "avg_vol": 10}, timeout=5)
+    requests.post(hub.url + "/alerts/test", headers={"Authorization": "Bearer 0123456789abcdef"}, timeout=10)
     hub.simulator.control("fault", {"kind": "drop", "product": "BTC-USD", "count": 5})
     hub.simulator.control("fault", {"kind": "stuck", "product": "ETH-USD", "seconds": 5})
     hub.simulator.control("fault", {"kind": "list", "products": ["NEW-USD"]})
