@@ -1,12 +1,13 @@
 """A native thread that watches the event loop: it says who holds a loop that stands still, and may end the process.
 
-Every thread of the hub but this one is green and needs the loop, so none of them could tell. It takes no lock that
-green threads take, logging's included: it writes to standard error itself, and only what the descriptor takes at once.
-What holds Python's own lock (a long call of C code) holds it up too: then it tells afterwards.
+Every green thread needs the loop, so none of them could tell. This one takes no lock that they take: the log's handler
+has none, and is given the record directly, since a logger's own look at its level takes one. What holds Python's own
+lock (a long call of C code) holds this thread up, too: then it tells afterwards.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -20,9 +21,8 @@ LOOK_SECONDS = 0.2
 LATE_LOOK_SECONDS = 0.5  # what a look counts at most beyond the CPU that was used: all stood still, watch and all
 WARN_SECONDS = 2.0
 EXIT_STATUS = 70  # EX_SOFTWARE of sysexits.h
-MAX_FRAMES = 40
-MAX_BYTES = 4_096  # a pipe with any room takes so much at once
-STANDARD_ERROR = 2
+MAX_FRAMES = 25
+log = logging.getLogger(__name__)
 
 
 class Silence:
@@ -91,32 +91,28 @@ class LoopWatch:
                 told = False
                 continue
             self.worst_stall_seconds = max(self.worst_stall_seconds, seconds)
-            ends = 0 < self._exit_seconds <= seconds
-            if ends or not told:
-                self.stalls_total += not told
+            if not told:
                 told = True
-                what = f"has stood still for {seconds:.1f} s" + (", which ends the process" if ends else "")
-                frame = sys._current_frames().get(self._loop_thread)
-                _write(f"the loop {what}; it is in\n{_stack(frame)}")
-            if ends:
+                self.stalls_total += 1
+                self._tell("the event loop stands still", seconds)
+            if 0 < self._exit_seconds <= seconds:
+                self._tell("the event loop does not come back, the process ends", seconds)
+                for handler in logging.root.handlers:
+                    handler.flush()
                 os._exit(EXIT_STATUS)
+
+    def _tell(self, what: str, seconds: float) -> None:
+        stack = _stack(sys._current_frames().get(self._loop_thread))
+        record = log.makeRecord(
+            log.name, logging.CRITICAL, __file__, 0, f"{what} seconds=%.1f in=%s", (seconds, stack), None
+        )
+        log.handle(record)
 
 
 def _stack(frame: FrameType | None) -> str:
     """Return where a thread is, the innermost call first; no source is read, which could block."""
-    lines: list[str] = []
-    while frame is not None and len(lines) < MAX_FRAMES:
-        lines.append(f"    {frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}\n")
+    calls: list[str] = []
+    while frame is not None and len(calls) < MAX_FRAMES:
+        calls.append(f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})")
         frame = frame.f_back
-    return "".join(lines)
-
-
-def _write(text: str) -> None:
-    poll = green.native("select").poll()
-    poll.register(STANDARD_ERROR, green.native("select").POLLOUT)
-    try:
-        if poll.poll(0):  # else it is full: to wait could be for ever
-            line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} CRITICAL {__name__} {text}"
-            green.native("os").write(STANDARD_ERROR, line.encode(errors="replace")[:MAX_BYTES])
-    except OSError:
-        return  # nobody reads it: there is no other place to say so
+    return " < ".join(calls)

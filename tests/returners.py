@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -16,7 +18,8 @@ from typing import Any, NamedTuple
 import requests
 import socketio
 
-from tests.conftest import eventually, need
+from hub.simulator.launch import launch
+from tests.conftest import ROOT, HubProcess, eventually, need
 
 JS = Path(__file__).parent / "integration" / "js"
 WAYS = (None, ["websocket"], ["polling"])  # of the Python client; the JavaScript client's are in returners.js
@@ -73,6 +76,11 @@ class Returners:
 
         threading.Thread(target=read, daemon=True).start()
 
+    def lost(self) -> list[float]:
+        """Wait until all have lost their connection; return when each did, in order."""
+        eventually(lambda: all(client.at["disconnect"] for client in self.all))
+        return sorted(client.at["disconnect"][0] for client in self.all)
+
     def close(self) -> None:
         if self._node is not None:
             self._node.kill()
@@ -80,6 +88,32 @@ class Returners:
         for client in self._clients:
             client.eio.state = "disconnected"  # no goodbye: there are many of them
             client.shutdown()
+
+
+class Site:
+    """A simulator, and hubs on it one after the other on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stack = contextlib.ExitStack()
+        self.simulator = self._stack.enter_context(launch(["--products", "5", "--rate", "20"]))
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+
+    def start(self, *arguments: str, program: tuple[str, ...] | None = None, **settings: str) -> HubProcess:
+        settings = {
+            "WS_URL": self.simulator.ws_url, "REST_URL": self.simulator.rest_url, "WS_DIALECT": "exchange",
+            "STATE_DIR": str(self.folder), "PYTHONPATH": str(ROOT), **settings,
+        }  # fmt: skip
+        more = {"program": program} if program else {}
+        hub = HubProcess(None, settings, ["--port", str(self.port), *arguments], **more)
+        self._stack.callback(hub.stop)
+        eventually(lambda: hub.get("/health/ready").status_code == 200, 20)
+        return hub
+
+    def close(self) -> None:
+        self._stack.close()
 
 
 class Stop(NamedTuple):

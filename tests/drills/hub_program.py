@@ -161,8 +161,8 @@ TROUBLES = {
 class Troubled(server.Service):
     """The service, with what can go wrong in it."""
 
-    def __init__(self, settings: Any) -> None:
-        super().__init__(settings)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         TROUBLES[trouble](self.hub)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import socket
 import subprocess
@@ -14,41 +13,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from hub.simulator.launch import launch
-from tests.conftest import ROOT, HubProcess, eventually
-from tests.returners import Returners, came_back, most_within_a_second, stop
+from tests.conftest import ROOT, eventually
+from tests.returners import Returners, Site, came_back, most_within_a_second, stop
 from tests.soak.crowds import connect
 
 PYTHON, JAVASCRIPT = (10, 10, 5), 15
 BOUND_SECONDS = 8.0
 TROUBLED = ("-m", "tests.drills.hub_program")
 UPLOAD = "POST /alert HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-
-
-class Site:
-    """A simulator, and hubs on it one after the other on the same port."""
-
-    def __init__(self, folder: Path) -> None:
-        self._stack = contextlib.ExitStack()
-        self.simulator = self._stack.enter_context(launch(["--products", "5", "--rate", "20"]))
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-
-    def start(self, *arguments: str, program: tuple[str, ...] | None = None, **settings: str) -> HubProcess:
-        settings = {
-            "WS_URL": self.simulator.ws_url, "REST_URL": self.simulator.rest_url, "WS_DIALECT": "exchange",
-            "STATE_DIR": str(self.folder), "PYTHONPATH": str(ROOT), **settings,
-        }  # fmt: skip
-        more = {"program": program} if program else {}
-        hub = HubProcess(None, settings, ["--port", str(self.port), *arguments], **more)
-        self._stack.callback(hub.stop)
-        eventually(lambda: hub.get("/health/ready").status_code == 200, 20)
-        return hub
-
-    def close(self) -> None:
-        self._stack.close()
 
 
 @pytest.fixture
@@ -72,7 +44,7 @@ def test_all_are_told_and_come_back_to_the_next_process_by_themselves(site: Site
         assert seen.refused_new_client == 503
         for client in crowd.all:
             assert client.told == [{"reconnect": True, "within_ms": 3000}]
-        lost = sorted(client.at["disconnect"][0] for client in crowd.all)
+        lost = crowd.lost()
         assert lost[-1] - lost[0] > 2.0, "they are sent away one by one"
         assert most_within_a_second(lost) <= 25
         back = came_back(crowd, ended_at, site.start)
@@ -102,8 +74,12 @@ def test_a_second_signal_makes_it_quicker(site: Site, second: signal.Signals) ->
 
 
 def test_it_ends_in_time_whatever_hangs(site: Site) -> None:
-    """Clients that do not read, a poll and an upload that stand still, and a disk that never answers."""
-    hub = site.start(program=(*TROUBLED, "store_hangs"))
+    """Clients that do not read, a poll and an upload that stand still, a webhook and a disk that never answer."""
+    receiver = socket.create_server(("127.0.0.1", 0))
+    hook = f"http://127.0.0.1:{receiver.getsockname()[1]}/"
+    token = "0123456789abcdef"
+    settings = {"WEBHOOK_URL": hook, "WEBHOOK_ALLOWED_HOSTS": "127.0.0.1", "ADMIN_TOKEN": token}
+    hub = site.start(program=(*TROUBLED, "store_hangs"), **settings)
     reader = Returners(hub.url, (1, 1, 0), 0)
     mutes = [connect(hub.port) for _ in range(5)]
     for mute in mutes:
@@ -112,11 +88,15 @@ def test_it_ends_in_time_whatever_hangs(site: Site) -> None:
     requests.get(poll, timeout=5)  # a session of which nobody ever hears again
     upload = socket.create_connection(("127.0.0.1", hub.port))
     upload.sendall(f"{UPLOAD}{{".encode())
+    headers = {"Authorization": f"Bearer {token}"}
+    requests.post(f"{hub.url}/alerts/test", headers=headers, timeout=5).raise_for_status()
+    receiver.settimeout(5)
+    asked, _ = receiver.accept()
     hub.process.send_signal(signal.SIGUSR1)  # from now on
     eventually(lambda: "the disk hangs" in hub.log(), 5)
     try:
-        for _ in range(150):
-            requests.post(f"{hub.url}/alert", json={"text": "x" * 16_000}, timeout=5)
+        for _ in range(20):  # more than the kernel takes for who does not read
+            requests.post(f"{hub.url}/alert", json={"text": "x" * 16_000}, timeout=5).raise_for_status()
         begun = time.monotonic()
         assert hub.terminate(BOUND_SECONDS) == 0
         assert time.monotonic() - begun < BOUND_SECONDS
@@ -125,7 +105,7 @@ def test_it_ends_in_time_whatever_hangs(site: Site) -> None:
         assert "Traceback" not in hub.log()
     finally:
         reader.close()
-        for sock in (*mutes, upload):
+        for sock in (*mutes, upload, asked, receiver):
             sock.close()
 
 

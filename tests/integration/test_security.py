@@ -118,7 +118,7 @@ def test_every_answer_forbids_what_a_page_does_not_need(target: HubProcess, path
         ("another version", "GET / HTTP/9.9\r\n\r\n"),
         ("a long URL", f"GET /{'a' * 9_000} HTTP/1.1\r\nHost: x\r\n\r\n"),
         ("a long header", f"GET / HTTP/1.1\r\nHost: x\r\nX: {'y' * 70_000}\r\n\r\n"),
-        ("many headers", "GET / HTTP/1.1\r\n" + "".join(f"X-{number}: y\r\n" for number in range(5_000)) + "\r\n"),
+        ("many headers", "GET / HTTP/1.1\r\n" + "X: y\r\n" * 5_000 + "\r\n"),
     ],
 )  # fmt: skip
 def test_what_is_no_request_is_refused_without_a_word_too_many(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 
 import pytest
 
 from hub import loop_watch as module
-from hub.loop_watch import LATE_LOOK_SECONDS, MAX_BYTES, MAX_FRAMES, LoopWatch, Silence
+from hub.loop_watch import LATE_LOOK_SECONDS, MAX_FRAMES, LoopWatch, Silence
 
 
 def test_a_loop_that_beats_is_never_silent() -> None:
@@ -41,30 +39,11 @@ def test_a_stack_names_the_innermost_call_first_and_is_bounded() -> None:
     def deep(levels: int) -> str:
         return deep(levels - 1) if levels else module._stack(sys._getframe())
 
-    lines = deep(3 * MAX_FRAMES).splitlines()
-    assert len(lines) == MAX_FRAMES
-    assert lines[0].startswith(f"    {__file__}:")
-    assert lines[0].endswith("deep")
+    calls = deep(3 * MAX_FRAMES).split(" < ")
+    assert len(calls) == MAX_FRAMES
+    assert "<locals>.deep (" in calls[0]
+    assert f"({__file__}:" in calls[0]
     assert module._stack(None) == ""
-
-
-def test_it_writes_what_a_pipe_takes_and_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    read_end, write_end = os.pipe()
-    monkeypatch.setattr(module, "STANDARD_ERROR", write_end)
-    try:
-        module._write("x" * 100_000)
-        text = os.read(read_end, 200_000)
-        assert len(text) == MAX_BYTES
-        assert b" CRITICAL hub.loop_watch xxx" in text
-        begun = time.monotonic()
-        for _ in range(100):  # far more than a pipe holds
-            module._write("x" * 10_000)
-        assert time.monotonic() - begun < 1
-    finally:
-        os.close(read_end)
-    module._write("nobody reads it any more")
-    os.close(write_end)
-    module._write("it is closed")
 
 
 def test_on_native_threads_there_is_nothing_to_watch() -> None:

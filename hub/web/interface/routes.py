@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.detect.health import Readiness
-from hub.detect.rules import FIRING, ONCE, RESOLVED
+from hub.detect.rules import CRITICAL, FIRING, INFO, ONCE, RESOLVED, WARNING
 from hub.detect.rules import KINDS as KINDS_OF_ALERTS
 from hub.journal import KINDS, TONES
 from hub.model import ConnectionStatus, HealthStatus, Trust
@@ -34,7 +34,7 @@ ENTRY = {  # of the journal
 }  # fmt: skip
 HUB_ALERT: Notes = {
     "key": "Stays the same from firing to resolved.", "kind": one_of((*KINDS_OF_ALERTS, "test"), "What it is about."),
-    "severity": one_of(("critical", "warning", "info"), "How bad it is."),
+    "severity": one_of((INFO, WARNING, CRITICAL), "How bad it is."),
     "state": one_of((FIRING, RESOLVED, ONCE), "`once`: it has no end."), "message": "What is wrong, in words.",
     "symbol": or_null("string", "The product, where it is about one."), "since": "When it began.",
 }  # fmt: skip
