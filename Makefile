@@ -8,7 +8,7 @@ JS     := tests/integration/js
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:  # lint comes before the tests, also with -j
-.PHONY: help setup demo run test lint audit check bench drill soak screenshots clean js
+.PHONY: help setup demo run doctor test lint audit check bench drill soak screenshots clean js
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(VENV)/.run ## the hub on a simulated exchange: needs no network once set
 
 run: $(VENV)/.run ## the hub on the live exchange
 	@$(PY) app.py $(ARGS)
+
+doctor: $(VENV)/.run ## can the hub run here, and reach the exchange? Says what to do
+	@$(PY) app.py --doctor $(ARGS)
 
 test: setup js ## all tests; what can't run here is named at the start and in the summary
 	@for tool in chromium chromedriver nginx; do \
@@ -44,7 +47,7 @@ bench: setup ## the benchmarks (20 minutes, two quiet cores); writes docs/benchm
 drill: setup ## play every fault to a hub, writes docs/drills.md; ARGS="U16 A5" plays some
 	@$(PY) -m tests.drills --write $(ARGS)
 
-soak: setup ## the long runs (55 minutes), or ARGS="a_crowd bombs"; writes docs/soak.md
+soak: setup ## the long runs (an hour), or ARGS="a_crowd bombs"; writes docs/soak.md
 	@$(PY) -m tests.soak $(ARGS)
 
 screenshots: setup ## take the pictures of docs/ anew (4 minutes): look at them

@@ -12,13 +12,12 @@ from hub.config import SettingsError, load
 from hub.server import Service
 
 try:
-    settings = load([], os.environ, Path(".env")).settings
+    loaded = load([], os.environ, Path(".env"))
 except SettingsError as error:
     raise SystemExit("The settings can't be run:\n  " + "\n  ".join(error.problems)) from None
-logs.configure(settings.log_level, settings.log_format)
-_service = Service(settings)
-_service.start()
-_service.show_token()
+logs.configure(loaded.settings.log_level, loaded.settings.log_format)
+service = Service(loaded.settings, loaded.sources)
+service.start()
+service.show_token()
 
-app = _service.app
-drain = _service.stop
+app = service.app

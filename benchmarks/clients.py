@@ -10,6 +10,9 @@ expect N   once every client has N ticks more than at the last such line (or 3 s
            {"ticks": {number of ticks: clients that got so many (-1: their bytes are others')}, "short": clients that
            did not get N, "last": monotonic second of the last byte}; and with ``sample`` {"ms": {p50 …},
            "out_of_order": ticks that were not the next of their product}
+ends       from now on a server that hangs up is no failure; once it has hung up on all: {"told": clients that had
+           hub_stopping before it, "restarts": that were closed with 1012, "seconds": from the first to the last},
+           of clients that count ticks
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from collections import Counter
 from datetime import datetime
 
 NAME = b'"ticker_update"'
+STOPPING = b'"hub_stopping"'
+RESTART = b"\x88\x02\x03\xf4"  # the WebSocket frame of a close with 1012
 PING = b"\x81\x012"  # the WebSocket frame of Engine.IO's ping
 JOINED = b'40{"sid"'
 COUNTED_PART = 20  # one client in so many counts ticks where the others count bytes
@@ -90,6 +95,7 @@ class Counting(Drain):
     """One that counts its ticks, wherever the stream was cut."""
 
     _tail = b""
+    told = False
 
     def take(self, data: memoryview, at: float) -> None:  # noqa: ARG002 - as above
         """Count, and answer pings."""
@@ -97,7 +103,9 @@ class Counting(Drain):
         pings = whole.count(PING)
         self.bytes += len(data) - pings * len(PING)
         self.ticks += whole.count(NAME)
+        self.told = self.told or STOPPING in whole
         self._tail = whole[-len(NAME) + 1 :]
+        self.restarts = whole.endswith(RESTART)
         if pings:
             self.sock.sendall(text_frame(b"3"))
             self._tail = b""
@@ -168,6 +176,7 @@ class Crowd:
         self._commands = os.dup(0)
         self._selector.register(self._commands, selectors.EVENT_READ, None)
         self._expected: int | None = None
+        self._ended_at: list[float] | None = None  # None: nobody is to end
 
     def _class_of(self, index: int) -> type[Drain]:
         if self.how == "sample":
@@ -183,7 +192,7 @@ class Crowd:
                     if not self._command():
                         return
                 else:
-                    key.data.read()
+                    self._read(key.data)
                     self.last = time.monotonic()
             if self.how == "sample":
                 for key, _ in ready:
@@ -193,9 +202,25 @@ class Crowd:
             if self._expected is not None and (given_up or self._complete()):
                 self._answer()
 
+    def _read(self, client: Drain) -> None:
+        try:
+            client.read()
+        except ConnectionError:
+            if self._ended_at is None:
+                raise
+            self._selector.unregister(client.sock)
+            client.sock.close()
+            self._ended_at.append(time.monotonic())
+            if len(self._ended_at) == len(self.clients):
+                told, restarts = (sum(getattr(item, name, False) for item in self.clients) for name in FAREWELL)
+                seconds = self._ended_at[-1] - self._ended_at[0]
+                print(json.dumps({"told": told, "restarts": restarts, "seconds": seconds}), flush=True)
+
     def _command(self) -> bool:
         text = os.read(self._commands, 4096).decode()
-        if text:
+        if text.startswith("ends"):
+            self._ended_at = []
+        elif text:
             self._expected = int(text.split()[1])
         return bool(text)
 
@@ -233,6 +258,7 @@ class Crowd:
         print(json.dumps(body), flush=True)
 
 
+FAREWELL = ("told", "restarts")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 

@@ -110,10 +110,14 @@ class Process:
 
     def ask(self, line: str, timeout_seconds: float = 60.0) -> Any:
         """Send a line and return the answer."""
+        self.tell(line)
+        return self.answer(timeout_seconds)
+
+    def tell(self, line: str) -> None:
+        """Send a line."""
         assert self._popen.stdin is not None
         self._popen.stdin.write(line.encode() + b"\n")
         self._popen.stdin.flush()
-        return self.answer(timeout_seconds)
 
     def answer(self, timeout_seconds: float = 60.0) -> Any:
         """Wait for the next JSON line; raises ``RuntimeError`` if none comes in time."""

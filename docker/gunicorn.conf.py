@@ -1,5 +1,6 @@
 """gunicorn's settings for the hub:  gunicorn -c docker/gunicorn.conf.py wsgi:app"""
 
+import math
 import os
 import sys
 
@@ -22,8 +23,10 @@ workers = 1  # named here so that WEB_CONCURRENCY does not reach it; the worker 
 worker_connections = 20_000  # a WebSocket holds one; gunicorn's own 1,000 would starve /health
 keepalive = 75  # longer than a proxy keeps its connections, and the time that a request's head may take
 limit_request_line = 8190  # as app.py allows
-timeout = 30  # a loop that is stuck for so long is killed and started again
-graceful_timeout = 7  # from SIGTERM to the end in less than 8 s
+# A loop that is stuck ends by LOOP_STALL_EXIT_SECONDS, with a word on where; this is for what even that can't see.
+_stall = _settings.loop_stall_exit_seconds
+timeout = math.ceil(_stall + _settings.drain_seconds) + 10 if _stall else 0
+graceful_timeout = math.ceil(_settings.drain_seconds) + 4  # from SIGTERM to the end in less than 8 s, by default
 
 # On a read-only root there is no place for a control socket, and with one worker nothing to control by it.
 control_socket_disable = True

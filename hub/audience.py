@@ -7,6 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hub.fanout.broadcast import Figures
+from hub.fanout.choice import Choice
+
 if TYPE_CHECKING:
     from hub.hub import PriceHub
 
@@ -16,12 +19,7 @@ CHUNK, NAMES_CHUNK = 300, 10_000  # clients, names and products in one go: ticks
 
 def body(hub: PriceHub) -> dict[str, Any]:
     """Return it: those that lag first, then those for which most waits."""
-    now = time.monotonic()
-    found = []
-    clients = hub.fanout.clients()
-    for start in range(0, len(clients), CHUNK):
-        found += [(client.figures(now), choice) for client, choice in clients[start : start + CHUNK]]
-        time.sleep(0)
+    found = figures_of(hub, time.monotonic())
     found.sort(key=lambda item: (not item[0].behind, -item[0].behind_seconds, -item[0].pending_bytes))
     shown = found[:SHOWN]
     counts = _counts({choice.names for _, choice in shown if choice.names is not None}, hub.book.products)
@@ -46,6 +44,16 @@ def body(hub: PriceHub) -> dict[str, Any]:
         ],
         "simulated": hub.simulated,
     }
+
+
+def figures_of(hub: PriceHub, now: float) -> list[tuple[Figures, Choice]]:
+    """Return what is known of every client, and what it asked for."""
+    found = []
+    clients = hub.fanout.clients()
+    for start in range(0, len(clients), CHUNK):
+        found += [(client.figures(now), choice) for client, choice in clients[start : start + CHUNK]]
+        time.sleep(0)
+    return found
 
 
 def _counts(asked: set[frozenset[str]], products: Sequence[str]) -> dict[frozenset[str], int]:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
 
+from hub import __version__, usage
+from hub.alerts.targets import TargetError, target_of
 from hub.settings import BOTH, DIALECT_OF_HOST, DIALECTS, EXCHANGE_WS_URL, Settings
 
 
@@ -33,6 +36,7 @@ class Loaded:
     settings: Settings
     sources: Mapping[str, str]
     check_config: bool
+    doctor: bool
 
     def describe(self) -> str:
         """Return one line a setting, ``NAME = value  (source)``; secrets are hidden."""
@@ -46,29 +50,57 @@ class Loaded:
         return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="app.py",
-        description="Live Coinbase prices over REST and Socket.IO, each with the proof that it can be trusted.",
-        epilog="Each flag is also a variable of the environment and of .env: --top-usd-pairs 50 is TOP_USD_PAIRS=50. "
-        "Flags win over the environment, which wins over .env.",
-        argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--check-config", action="store_true", help="print the effective settings and their sources")
-    section: Any = parser
+def shown(settings: Settings, sources: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return each setting's name → its value and source, for whoever may read; of a secret only whether it is set."""
+    found = {}
     for item in dataclasses.fields(Settings):
-        if group := item.metadata["group"]:
-            section = parser.add_argument_group(group)
-        default = item.default
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else "" if default is None else str(default)
-        text = f"{item.metadata['help']} [{shown or 'unset'}]".replace("%", "%%")
-        name = "--" + item.name.replace("_", "-")
-        if isinstance(default, bool):
-            section.add_argument(name, nargs="?", const="true", help=text, metavar="BOOL")
-        else:
-            section.add_argument(name, help=text, metavar=item.name.split("_")[-1].upper())
-    return parser
+        value, secret = getattr(settings, item.name), item.metadata["secret"]
+        found[item.name.upper()] = {
+            "value": None if secret else _public(value),
+            "set": value not in ((), "", None),
+            "secret": secret,
+            "source": sources.get(item.name, "default"),
+        }
+    return found
+
+
+def _public(value: Any) -> Any:
+    """Return a setting's value as JSON has it; of a URL without what may be a password or a key."""
+    if isinstance(value, tuple):
+        return [_public(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = str(value)
+    if "://" not in text:
+        return text
+    parts = urlsplit(text)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="(hidden)" if parts.query else "", fragment="").geturl()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message}\nSee app.py --help.\n")
+
+
+def _parse(arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the flags that were given. Exits for ``--help``, ``--version``, and with 2 for what is no flag."""
+    parser = _Parser(prog="app.py", argument_default=argparse.SUPPRESS, allow_abbrev=False, add_help=False)
+    parser.add_argument("-h", "--help", nargs="?", const="")
+    parser.add_argument("--version", action="version", version=f"Price Hub {__version__}")
+    for name in ("--check-config", "--doctor"):
+        parser.add_argument(name, action="store_true")
+    for item in dataclasses.fields(Settings):
+        value: dict[str, Any] = {"nargs": "?", "const": "true"} if isinstance(item.default, bool) else {}
+        parser.add_argument(usage.flag(item), **value)
+    found, unknown = parser.parse_known_args(arguments)
+    flags = vars(found)
+    if "help" in flags:
+        print(usage.help_text(shutil.get_terminal_size().columns, flags["help"]))
+        parser.exit()
+    if unknown:
+        parser.error(usage.advise(unknown))
+    return flags
 
 
 def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
@@ -93,6 +125,14 @@ def _check_together(settings: Settings, problems: list[str]) -> None:
     for name in ("MONITORING_CRYPTOS", "TOP_USD_PAIRS"):
         if settings.products and getattr(settings, name.lower()):
             problems.append(f"PRODUCTS: can't be combined with {name}: unset one of the two")
+    if bool(settings.telegram_bot_token) != bool(settings.telegram_chat_id):
+        problems.append("TELEGRAM_BOT_TOKEN, TELEGRAM_CHAT_ID: set both, or neither")
+    urls = [("TELEGRAM_API_URL", settings.telegram_api_url), *(("WEBHOOK_URL", url) for url in settings.webhook_url)]
+    for name, url in urls:
+        try:
+            target_of(url, settings.webhook_allowed_hosts)
+        except TargetError as error:
+            problems.append(f"{name}: {error}")
     if settings.simulate:
         return  # the simulator brings its own URLs
     host = urlsplit(settings.ws_url).hostname or ""
@@ -116,8 +156,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str], dotenv: Path 
     itself only for ``--help`` and for flags that do not exist.
     """
     problems: list[str] = []
-    flags = vars(_parser().parse_args(arguments))
-    check_config = bool(flags.pop("check_config", False))
+    flags = _parse(arguments)
     from_file = _read_dotenv(dotenv, problems) if dotenv else {}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -138,4 +177,4 @@ def load(arguments: Sequence[str], environment: Mapping[str, str], dotenv: Path 
     _check_together(settings, problems)
     if problems:
         raise SettingsError(problems)
-    return Loaded(settings, sources, check_config)
+    return Loaded(settings, sources, check_config="check_config" in flags, doctor="doctor" in flags)

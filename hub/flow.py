@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from hub import green
+from hub.detect.rules import price_signal, volume_signal
+from hub.detect.spikes import PriceSpike, SpikeDetector
 from hub.detect.volume import VolumeAlert, VolumeDetector
 from hub.fanout.latency import Stage
 from hub.feed.in_turn import InTurn
 from hub.feed.intake import Callbacks
 from hub.model import Event, Heartbeat, Market, Order, Quote, Source, Taken, Ticker, Trust
-from hub.payload import tick_payload, ticker_body, unix_seconds
+from hub.payload import iso_time, tick_payload, ticker_body, unix_seconds
 
 if TYPE_CHECKING:
     from hub.hub import PriceHub
 
 
 class Flow:
-    """Owner of the volume detector, and of whether any price may be simulated. Called from the feed's threads."""
+    """Owner of the detectors, and of whether any price may be simulated. Called from the feed's threads."""
 
     def __init__(self, hub: PriceHub) -> None:
         self._hub = hub
@@ -30,6 +33,8 @@ class Flow:
         self.volume = VolumeDetector(
             window_seconds, settings.volume_threshold, window_seconds if cooldown is None else cooldown
         )
+        percent = settings.price_spike_percent
+        self._spikes = SpikeDetector(percent, settings.price_spike_minutes * 60) if percent else None
         self.simulated = settings.simulate
         # a green thread is not interrupted between the book and the clients
         self._lanes: dict[str, InTurn] | None = None if green.is_patched() else {}
@@ -201,13 +206,57 @@ class Flow:
         hub.notes.paused(seconds)
         hub.watch.paused(seconds)
 
+    def keep(self, product_ids: Collection[str]) -> None:
+        """Have the detectors forget every other product."""
+        self.volume.keep(product_ids)
+        if self._spikes is not None:
+            self._spikes.keep(product_ids)
+
     def _detect(self, quote: Quote, payload: str, monotonic: float) -> None:
-        hub = self._hub
-        alert = self.volume.trade(quote.ticker.product_id, float(quote.ticker.last_size), monotonic)
+        hub, ticker = self._hub, quote.ticker
+        alert = self.volume.trade(ticker.product_id, float(ticker.last_size), monotonic)
         if alert is not None:
-            text = _alert_payload(alert, payload, quote.ticker.simulated)
+            text = _alert_payload(alert, payload, ticker.simulated)
             hub.publish("volume_alert", text, alert.product_id)
             hub.notes.alert("volume_alert", text)
+            hub.alerts.signal(volume_signal(alert, time.time()))
+        if self._spikes is not None:
+            spike = self._spikes.trade(ticker.product_id, float(ticker.price), monotonic)
+            if spike is not None:
+                self._tell_spike(spike, ticker.simulated)
+
+    def end_spikes(self) -> None:
+        """Tell of the price spikes that are over by time alone. To be called now and then."""
+        if self._spikes is not None:
+            for product_id in self._spikes.spiking():
+                self._in_turn(product_id, functools.partial(self._end_spike, self._spikes, product_id))
+
+    def _end_spike(self, spikes: SpikeDetector, product_id: str) -> None:
+        spike = spikes.look(product_id, time.monotonic())
+        if spike is not None:
+            self._tell_spike(spike, self.simulated)
+
+    def _tell_spike(self, spike: PriceSpike, simulated: bool) -> None:
+        hub, now = self._hub, time.time()
+        text = _spike_payload(spike, now, simulated)
+        hub.publish("price_alert", text, spike.product_id)
+        hub.notes.alert("price_alert", text)
+        hub.alerts.signal(price_signal(spike, now))
+
+
+def _spike_payload(spike: PriceSpike, at: float, simulated: bool) -> str:
+    body: dict[str, Any] = {
+        "symbol": spike.product_id,
+        "spike_type": spike.spike_type,
+        "event_type": spike.event_type,
+        "pct_change": round(spike.pct_change, 3),
+        "old_price": spike.old_price,
+        "new_price": spike.new_price,
+        "peak_price": spike.peak_price,
+        "seconds": round(spike.seconds, 1),
+        "time": iso_time(at),
+    }
+    return orjson.dumps({**body, "simulated": True} if simulated else body).decode()
 
 
 def _alert_payload(alert: VolumeAlert, ticker: str, simulated: bool) -> str:

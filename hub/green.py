@@ -6,7 +6,9 @@ point. A program that only imports ``hub`` is left alone: the feed then runs on 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import errno
 import importlib
 import logging
 import resource
@@ -37,14 +39,43 @@ def patch() -> None:
     # its retirement is known (docs/architecture.md, decision 1); nobody who runs the hub can do anything about it
     warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
     import eventlet
+    from eventlet import tpool
 
     eventlet.monkey_patch()
+    atexit.unregister(tpool.killall)  # it waits for native threads, of which one may hang in a database for ever
+    _ask_for_names_anew()
+
+
+def _ask_for_names_anew() -> None:
+    """Have each look-up ask the name servers, those of now.
+
+    eventlet keeps what it heard (that a name is unknown even for ever, where the answer does not say for how long), and
+    reads resolv.conf once.
+    """
+    from eventlet.support import greendns
+
+    class Fresh(greendns.ResolverProxy):
+        def query(self, *args: Any, use_network: bool = True, **options: Any) -> Any:
+            if use_network:
+                self.clear()
+            return super().query(*args, use_network=use_network, **options)
+
+    greendns.resolver = Fresh(hosts_resolver=greendns.HostsResolver())
 
 
 def is_patched() -> bool:
     """Tell whether this process runs on green threads."""
     patcher = sys.modules.get("eventlet.patcher")  # not imported: then nobody can have patched
     return patcher is not None and bool(patcher.is_monkey_patched("socket"))
+
+
+def native(name: str) -> Any:
+    """Return a module of the standard library as it is without the patch: its threads, sleeps and writes are real."""
+    if not is_patched():
+        return importlib.import_module(name)
+    from eventlet import patcher
+
+    return patcher.original(name)
 
 
 @contextlib.contextmanager
@@ -85,25 +116,36 @@ def listen(host: str, port: int) -> socket.socket:
     import eventlet
 
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    return eventlet.listen((host, port), family, backlog=1024)
+    # a port shared with another hub would give it half of the clients
+    return eventlet.listen((host, port), family, backlog=1024, reuse_port=False)
 
 
 def serve(sock: socket.socket, app: WsgiApp) -> None:
-    """Serve a WSGI application on a listening socket until the socket is closed or the caller's thread ends."""
+    """Serve a WSGI application on a listening socket until ``stop_listening``, and the requests under way then."""
     from eventlet import wsgi
 
-    wsgi.server(
-        _Listener(sock),
-        app,
-        protocol=strict_protocol(),
-        log=logging.getLogger("hub.http"),
-        log_output=False,
-        max_size=MAX_CONNECTIONS,
-        keepalive=KEEPALIVE_SECONDS,
-        socket_timeout=HEADER_TIMEOUT_SECONDS,
-        url_length_limit=URL_LIMIT_BYTES,
-        debug=False,
-    )
+    try:
+        wsgi.server(
+            _Listener(sock),
+            app,
+            protocol=strict_protocol(),
+            log=logging.getLogger("hub.http"),
+            log_output=False,
+            max_size=MAX_CONNECTIONS,
+            keepalive=KEEPALIVE_SECONDS,
+            socket_timeout=HEADER_TIMEOUT_SECONDS,
+            url_length_limit=URL_LIMIT_BYTES,
+            debug=False,
+        )
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # it listens no more
+            raise
+
+
+def stop_listening(sock: socket.socket) -> None:
+    """Take no more connections on a listening socket. (To close it would not wake the thread that accepts.)"""
+    with contextlib.suppress(OSError):  # it was closed already: that is what was wanted
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Listener:
@@ -120,7 +162,7 @@ class _Listener:
             try:
                 return self._sock.accept()
             except OSError as error:  # out of descriptors, or the client went away again
-                if self._sock.fileno() < 0:  # closed by us
+                if error.errno == errno.EINVAL or self._sock.fileno() < 0:  # stopped by us
                     raise
                 log.warning("accepting a connection failed: %s", error)
                 time.sleep(ACCEPT_AGAIN_SECONDS)
@@ -155,12 +197,12 @@ def wait_writable(ws: Any, timeout_seconds: float) -> bool:
 
     Not to be asked by sending: ``send`` fills the kernel's buffer past the bound that ``tune`` sets.
     """
-    from eventlet import hubs, patcher
+    from eventlet import hubs
 
     try:
         hubs.trampoline(ws.socket.fd, write=True, timeout=timeout_seconds, timeout_exc=TimeoutError)
     except TimeoutError:  # or the hub itself stood still meanwhile
-        poll = patcher.original("select").poll()
+        poll = native("select").poll()
         poll.register(ws.socket.fd, select.POLLOUT)
         return bool(poll.poll(0))
     return True
@@ -320,12 +362,3 @@ def call_native(function: Callable[..., Any], *arguments: Any) -> Any:
     from eventlet import tpool
 
     return tpool.execute(function, *arguments)
-
-
-def native(module: str) -> Any:
-    """Return a module of the standard library as it is without ``patch()``: for what runs on a native thread."""
-    if not is_patched():
-        return importlib.import_module(module)
-    from eventlet import patcher
-
-    return patcher.original(module)

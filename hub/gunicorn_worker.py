@@ -28,7 +28,7 @@ from hub.green_http import DISCARD_BYTES, refusal
 
 TRANSFER_TIMEOUT_SECONDS = 30.0  # a body or an answer that makes no progress for so long is given up
 NOTIFY_SECONDS = 1.0  # gunicorn's master wants a sign of life
-EXIT_RESERVE_SECONDS = 1.5  # of graceful_timeout, kept for leaving before the master kills
+EXIT_RESERVE_SECONDS = 1.0  # of graceful_timeout, kept for leaving before the master kills
 
 
 wsgi.SERVER = "hub"  # clients need not know what serves them
@@ -58,6 +58,8 @@ class EventletWorker(AsyncWorker):
             raise HaltServer("preload_app: the hub's threads do not survive the fork, leave it off", 2)
         self.cfg.set("sendfile", False)  # it wants a blocking socket
         self.under_way = 0  # requests that are not answered yet
+        self.hurried = False  # whether it was asked to be quick; not by SIGTERM, which a service manager may send twice
+        self.closing = False  # whether no more requests are taken
 
     def init_process(self) -> None:
         green.patch()  # after the fork: the master stays as it is
@@ -84,10 +86,17 @@ class EventletWorker(AsyncWorker):
             if select.select([self.PIPE[0]], [], [], NOTIFY_SECONDS)[0]:
                 os.read(self.PIPE[0], 4096)
         self.alive = False
+        give_up_at = time.monotonic() + max(self.cfg.graceful_timeout - EXIT_RESERVE_SECONDS, 0.5)
+        self._tell("drain", give_up_at, lambda: self.hurried)
+        self.closing = True
         for acceptor, listener in zip(acceptors, listeners, strict=True):
             acceptor.kill()
             listener.close()
-        self._finish(time.monotonic() + max(self.cfg.graceful_timeout - EXIT_RESERVE_SECONDS, 0.5))
+        self._tell("stop", give_up_at)
+        # not waited for: idle keep-alive connections, and WebSockets, whose clients were sent away
+        while self.under_way and time.monotonic() < give_up_at:
+            self.notify()
+            time.sleep(0.05)
 
     def _handler(self, listener: Any) -> Any:
         def handle(client: Any, address: Any) -> None:
@@ -96,26 +105,21 @@ class EventletWorker(AsyncWorker):
 
         return handle
 
-    def _finish(self, give_up_at: float) -> None:
-        """Let the application end, then the requests under way.
-
-        Not waited for: idle keep-alive connections, and WebSockets, whose clients ``drain()`` has told.
-        """
-        drain = getattr(sys.modules.get(self.app.app_uri.partition(":")[0]), "drain", None)
-        if drain is not None:
+    def _tell(self, what: str, give_up_at: float, *arguments: Any) -> None:
+        """Have the application's ``service`` do it, if it has one; requests are served meanwhile."""
+        self.notify()
+        service = getattr(sys.modules.get(self.app.app_uri.partition(":")[0]), "service", None)
+        if service is not None:
             try:
                 with green.deadline(give_up_at - time.monotonic()):
-                    drain()
+                    getattr(service, what)(*arguments)
             except Exception:
-                self.log.exception("drain() failed; the worker ends without it")
-        while self.under_way and time.monotonic() < give_up_at:
-            self.notify()
-            time.sleep(0.05)
+                self.log.exception("%s failed; the worker ends without it", what)
 
     # Raising StopIteration is gunicorn's way to say: close this connection.
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
-        if not self.alive:
+        if self.closing:
             raise StopIteration  # a kept-alive connection, or a poll that was just answered, would go on for ever
         # python-engineio finds the socket by itself, under environ["gunicorn.socket"].
         if req.method == "GET" and ("UPGRADE", "websocket") in ((name, value.lower()) for name, value in req.headers):
@@ -137,7 +141,8 @@ class EventletWorker(AsyncWorker):
         return green.silent_timeout(self.cfg.keepalive)
 
     def handle_quit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
-        self.alive = False  # SIGINT and SIGQUIT end it as SIGTERM does: it is quick, and clients are told
+        self.hurried = True
+        self.alive = False
 
 
 def _bound_body(req: Any) -> None:

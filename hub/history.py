@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from hub.fanout.latency import bucket
 from hub.model import Order, Trust
 from hub.rings import RANGES, STEPS, Number, Rings, point
 from hub.worker import Worker
@@ -28,6 +30,7 @@ class History:
         self._hub = hub
         self._summary = summary
         self.rings = Rings()
+        self.lags: Counter[int] = Counter()  # by how much each turn came late, since the start: a histogram
         self._due_at: float | None = None  # monotonic
         self._sampled_at = 0.0  # monotonic
         self._end: int | None = None  # of the last second that was sampled
@@ -38,6 +41,7 @@ class History:
         """Sample the second that is over; return the time until the next is."""
         now, wall = time.monotonic(), time.time()
         lag_ms = round(max(0.0, now - self._due_at) * 1000, 1) if self._due_at is not None else 0.0
+        self.lags[bucket(lag_ms)] += 1
         body = self._summary.sample()
         self._hub.journal.tidy()
         end = int(wall + EARLY_SECONDS)

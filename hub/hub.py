@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from hub.alerts.desk import Desk
 from hub.board import Board
 from hub.book import Book
 from hub.catalogue_keeper import CatalogueKeeper, changes
@@ -31,6 +32,7 @@ from hub.history import History
 from hub.journal import Journal
 from hub.ledger import Ledger
 from hub.logs import Cooldown
+from hub.loop_watch import LoopWatch
 from hub.model import ConnectionSnapshot, Quote
 from hub.notes import Notes
 from hub.parse import PRODUCT_ID
@@ -41,8 +43,10 @@ from hub.settings import Settings
 from hub.summary import Summary
 from hub.trust import by_catalogue
 from hub.watch import Watch
+from hub.worker import Worker
 
 MAX_PRIORITY_PAIRS = 1_000
+ALERTS_SECONDS = 1.0  # of stopping, for what waits to be delivered
 HEARTBEATS_FRESH = 10  # heartbeats for which one proves that its product is quiet
 
 log = logging.getLogger(__name__)
@@ -69,6 +73,7 @@ class PriceHub:
             lambda gaps: self.past.keep(gaps),  # noqa: PLW0108 - that is built after it, and from it
             next_id=int(time.time() * 1000),
         )
+        self.alerts = Desk(settings, self.publish, self.notes.alert, lambda: self.simulated)
         self.rest = RestClient(settings.rest_url)
         self.flow = flow = Flow(self)
         self.repair = Repair(self.rest, self.ledger.missing_of, flow.on_fetched)
@@ -91,10 +96,12 @@ class PriceHub:
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
         self.started_at = time.monotonic()
         self.board = Board(self)
-        self._started = self._stopped = False
+        self.loop_watch = LoopWatch(settings.loop_stall_exit_seconds)  # started by who owns the process
+        self._started = self._stopped = self._draining = False
         self._workers = [
             self.fanout.worker, self.priority.worker, self.watch.worker, self.repair.worker, self.fallback.worker,
             self.catalogue.worker, self.history.worker, self.board.worker,
+            *(channel.worker for channel in self.alerts.channels),
             *([self.store.worker] if self.store is not None else []),
         ]  # fmt: skip
 
@@ -113,6 +120,13 @@ class PriceHub:
             worker.start()
         return self
 
+    def drain(self, within_seconds: float) -> None:
+        """Tell every client that the hub stops, and let none in any more; prices go on until ``stop``. Idempotent."""
+        if not self._draining:
+            self._draining = True
+            self.publish("hub_stopping", f'{{"reconnect":true,"within_ms":{int(within_seconds * 1000)}}}')
+            self.fanout.send_all()
+
     def stop(self, timeout_seconds: float = 4.0) -> None:
         """Stop taking in, send what is gathered, end every thread, within ``timeout_seconds`` altogether."""
         if not self._started or self._stopped:
@@ -123,9 +137,10 @@ class PriceHub:
         def left() -> float:
             return max(0.05, give_up_at - time.monotonic())
 
+        self.drain(0.0)
         self.paths.stop(left() / 2)
-        self.publish("hub_stopping", '{"reconnect":true}')
         self.fanout.stop(left() / 2)
+        self.alerts.stop(min(ALERTS_SECONDS, left() / 2))
         for worker in self._workers:
             worker.stop(left() / 2)
         if self.store is not None:
@@ -164,7 +179,7 @@ class PriceHub:
         if product_ids != self.book.products:
             self.book.set_products(product_ids)
             self.paths.set_products(product_ids)
-            self.flow.volume.keep(product_ids)
+            self.flow.keep(product_ids)
         self.watch.keep(set(product_ids))  # with every list: a tick of one that left may have been on its way
         if not catalogue.old:
             self.past.settle()
@@ -180,6 +195,11 @@ class PriceHub:
             self.publish(event, orjson.dumps(body).decode())
 
     # -- reading --------------------------------------------------------------------------------------
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is about to stop: what goes away now goes on purpose."""
+        return self._draining
 
     @property
     def simulated(self) -> bool:
@@ -198,9 +218,21 @@ class PriceHub:
         """Return the body of ``GET /health``."""
         return self._summary.body()
 
+    @property
+    def workers(self) -> list[Worker]:
+        """The hub's own workers."""
+        return [*self._workers, *self.paths.workers]
+
     def failed_workers(self, now: float) -> int:
-        """Return how many of the hub's own workers met a bug lately (``now``: monotonic seconds)."""
-        return sum(worker.failed_lately(now) for worker in (*self._workers, *self.paths.workers))
+        """Return how many of them met a bug lately (``now``: monotonic seconds)."""
+        return sum(worker.failed_lately(now) for worker in self.workers)
+
+    def worker_failures(self) -> Counter[str]:
+        """Return the name of each worker → how many bugs it met."""
+        found: Counter[str] = Counter()
+        for worker in (*self._workers, *self.paths.workers):
+            found[worker.name] += worker.failures
+        return found
 
     def payload(self, quote: Quote, now: float | None = None) -> str:
         """Return a quote of the book as JSON text, with its trust and ages at ``now`` (monotonic)."""

@@ -37,6 +37,9 @@ TONES = {
     HealthStatus.HEALTHY: "ok", HealthStatus.STARTING: "info", HealthStatus.WARNING: "warn",
     HealthStatus.CRITICAL: "bad",
 }  # fmt: skip
+HUB_ALERT = "hub_alert"  # an operational alert: it says of itself what there is to say
+TONE_OF_STATE = {"resolved": "ok"}
+TONE_OF_SEVERITY = {"critical": "bad", "warning": "warn", "info": "info"}
 LISTINGS = {
     "product_listed": ("listed", "joined", "ok"),
     "product_delisted": ("delisted", "delisted", "warn"),
@@ -159,12 +162,15 @@ class Notes:
         body = body if isinstance(body, dict) else {}
         named = body.get("crypto", body.get("symbol"))
         symbol = named.upper() if isinstance(named, str) and PRODUCT_ID.fullmatch(named.upper()) else None
-        text = f"{symbol or 'an alert'}: {_alert_text(event, body)}"
-        self._journal.note("alert", text, tone="warn", product=symbol, payload=payload, event=event)
+        if event == HUB_ALERT:
+            text, tone = body["message"], TONE_OF_STATE.get(body["state"], TONE_OF_SEVERITY[body["severity"]])
+        else:
+            text, tone = f"{symbol or 'an alert'}: {_alert_text(event, body)}", "warn"
+        self._journal.note("alert", text, tone=tone, product=symbol, payload=payload, event=event)
 
 
 def _alert_text(event: str, body: dict[str, Any]) -> str:
-    if event == "spike_alert":
+    if event in ("spike_alert", "price_alert"):
         kind, step, change = (body.get(name) for name in ("spike_type", "event_type", "pct_change"))
         words = [_word(kind) or "spike", *([f"{change:+.2f} %"] if _is_number(change) else [])]
         return " ".join(words) + (f" ({_word(step)})" if _word(step) else "")

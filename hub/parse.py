@@ -10,6 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PRODUCT_ID = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}")
+HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)$")  # of a last label: the host is meant as an IPv4 address
 SELECTOR = re.compile(r"!?([A-Z0-9]{1,20}|\*)-([A-Z0-9]{1,20}|\*)|top:[1-9][0-9]{0,3}")  # see hub.feed.selectors
 
 
@@ -131,6 +133,56 @@ def url(*schemes: str) -> Callable[[str], str]:
             starts = " or ".join(f"{scheme}://" for scheme in schemes)
             raise ValueError(f"must be a URL that starts with {starts}, without user name and password")
         return urlunsplit(parts).rstrip("/")
+
+    return parse
+
+
+def host(value: str) -> str:
+    """Return a host in the one form in which it is compared: lower case, ASCII, without the trailing dot.
+
+    An IPv4 address has four decimal numbers; the older ways to write one are refused.
+    """
+    if ":" in value:
+        return str(ipaddress.IPv6Address(value.removeprefix("[").removesuffix("]")))
+    found = value.encode("idna").decode().lower().removesuffix(".")  # raises UnicodeError, which is a ValueError
+    if not HOST.fullmatch(found):
+        raise ValueError("must be a host name or an address")
+    return str(ipaddress.IPv4Address(found)) if NUMBER.match(found.rpartition(".")[2]) else found
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    """Return hosts, without ports."""
+    try:
+        return tuple(host(item) for item in words(value))
+    except ValueError:
+        raise ValueError("must be host names or addresses, without scheme and port") from None
+
+
+def web_urls(value: str) -> tuple[str, ...]:
+    """Return URLs of http and https."""
+    items = words(value)
+    if any(split_url(item, "http", "https") is None for item in items):
+        raise ValueError("must be URLs that start with https://, without user name and password")
+    return items
+
+
+def some_of(*known: str) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser of several of some words, or ``none``."""
+    def parse(value: str) -> tuple[str, ...]:
+        found = words(value.lower())
+        if bad := [item for item in found if item not in known and found != ("none",)]:
+            raise ValueError(f"must be none, or some of {', '.join(known)}, but holds {', '.join(map(repr, bad))}")
+        return () if found == ("none",) else found
+
+    return parse
+
+
+def matching(pattern: str, what: str) -> Callable[[str], str]:
+    """Return a parser of what a pattern matches."""
+    def parse(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {what}")
+        return value
 
     return parse
 

@@ -19,6 +19,8 @@ EXCHANGE_WS_URL = "wss://ws-feed.exchange.coinbase.com"
 ADVANCED_TRADE_WS_URL = "wss://advanced-trade-ws.coinbase.com"
 ADVANCED_TRADE_REST_URL = "https://api.coinbase.com"
 EXCHANGE_REST_URL = "https://api.exchange.coinbase.com"
+TELEGRAM_API_URL = "https://api.telegram.org"
+ALERT_KINDS = ("coverage", "errors", "connections", "priority", "volume", "price")  # as hub.detect.rules knows them
 DIALECT_OF_HOST = {
     "ws-feed.exchange.coinbase.com": "exchange",
     "ws-direct.exchange.coinbase.com": "exchange",
@@ -46,6 +48,12 @@ class Settings:
     host: str = _setting("127.0.0.1", parse.text, "address to listen on; 0.0.0.0 in a container", group="Server")
     port: int = _setting(5000, parse.integer(0, 65535), "port of the HTTP and Socket.IO server; 0 takes a free one")
     state_dir: str = _setting(".state", parse.text, "folder for what is kept over a restart (the last good catalogue)")
+    drain_seconds: float = _setting(
+        3.0, parse.number(0.0, 30.0), "on SIGTERM, seconds over which clients are sent away; 0: all at once"
+    )
+    loop_stall_exit_seconds: float = _setting(
+        30.0, parse.number(0.0, 3600.0), "an event loop that stands still for so long ends the process; 0: never"
+    )
 
     products: tuple[str, ...] = _setting(
         (), parse.selectors, "comma-separated selectors: ids, *-USD, BTC-*, top:200, !DOGE-USD", group="Which products"
@@ -84,7 +92,7 @@ class Settings:
         15, parse.integer(1, 400), "products on one WebSocket connection", group="Connections to it"
     )
     connect_timeout_seconds: float = _setting(
-        10.0, parse.number(0.5, 60.0), "deadline over DNS, TCP, TLS and handshake together"
+        10.0, parse.number(0.5, 60.0), "deadline over DNS, TCP, proxy, TLS and handshake together"
     )
     connect_interval_ms: int = _setting(
         # 8 intervals of 125 ms are exactly the second in which the exchange counts 8 connects: 5 ms are for jitter
@@ -145,6 +153,36 @@ class Settings:
         None,
         lambda value: parse.number(0.0, 86_400.0)(value) if value else None,
         "seconds before the same product may raise another volume alert; unset: one window",
+    )
+    price_spike_percent: float = _setting(
+        0.0, parse.number(0.0, 1000.0), "move in percent at which a price_alert is sent; 0: off"
+    )
+    price_spike_minutes: float = _setting(
+        5.0, parse.number(0.05, 1440.0), "minutes within which a price must move so far"
+    )
+    alerts: tuple[str, ...] = _setting(
+        ALERT_KINDS[:4], parse.some_of(*ALERT_KINDS),
+        f"what webhooks and Telegram are sent: some of {', '.join(ALERT_KINDS)}; or none",
+    )
+    alert_cooldown_seconds: float = _setting(
+        300.0, parse.number(0.0, 86_400.0), "seconds before the same alert is told again"
+    )
+    webhook_url: tuple[str, ...] = _setting(
+        (), parse.web_urls, "comma-separated URLs that alerts are posted to (Slack, Discord, your own)", secret=True
+    )
+    webhook_allowed_hosts: tuple[str, ...] = _setting(
+        (), parse.hosts, "comma-separated hosts that webhooks may reach without https, and at private addresses"
+    )
+    telegram_bot_token: str = _setting(
+        "", parse.matching(r"[0-9]{1,20}:[A-Za-z0-9_-]{10,100}", "a token such as 123456:ABC-DEF1234ghIkl"),
+        "token of the Telegram bot that tells alerts", secret=True,
+    )  # fmt: skip
+    telegram_chat_id: str = _setting(
+        "", parse.matching(r"-?[0-9]{1,20}|@[A-Za-z0-9_]{1,64}", "a number, or a channel such as @prices"),
+        "chat that the Telegram bot tells them to",
+    )  # fmt: skip
+    telegram_api_url: str = _setting(
+        TELEGRAM_API_URL, parse.url("http", "https"), "base URL of Telegram's bot interface"
     )
 
     log_level: str = _setting(

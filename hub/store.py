@@ -77,6 +77,16 @@ class Store:
         self.dropped_total = 0
         self.failures_total = 0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file to write to."""
+        return self._db is not None
+
+    @property
+    def queued(self) -> int:
+        """How many gaps wait to be written."""
+        return len(self._queue)
+
     def keep(self, gap: Gap) -> None:
         """Have a gap written soon, as it is then."""
         with self._lock:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub import logs
 from hub.detect import health
+from hub.lookout import seen
 from hub.model import ConnectionStatus, HealthStatus
 from hub.payload import iso_time
 
@@ -31,6 +32,8 @@ class Summary:
         body = self.body()
         paths = {name: (one["connected_connections"], one["total_connections"]) for name, one in body["paths"].items()}
         hub.notes.health(body["status"], body["reasons"], paths)
+        hub.alerts.look(seen(hub, body, self._errors.rates()[0]))
+        hub.flow.end_spikes()
         return body
 
     def body(self) -> dict[str, Any]:
@@ -44,12 +47,12 @@ class Summary:
         error_ratio, messages_per_second = self._errors.rates()
         uptime = now - hub.started_at
         paths = hub.paths.up()
-        seen = health.HealthInput(
+        found = health.HealthInput(
             uptime, len(slots), connected, total, active, error_ratio, hub.catalogue.problem, self._was_covered,
             tuple(hub.paths.without_heartbeats(now)), hub.failed_workers(now), excused,
             hub.book.by_rest(), paths,
         )  # fmt: skip
-        status, reasons = health.verdict(seen)
+        status, reasons = health.verdict(found)
         self._was_covered = self._was_covered or status is HealthStatus.HEALTHY
         catalogue = hub.catalogue.catalogue
         trust, doubtful = hub.book.trusts(now)
@@ -93,6 +96,7 @@ class Summary:
                 "rest_polls": hub.fallback.polls_total,
                 "rest_poll_failures": hub.fallback.failures_total,
                 "gaps_forgotten": hub.ledger.forgotten_total,
+                "loop_stalls": hub.loop_watch.stalls_total,
                 "store_failures": hub.store.failures_total if hub.store else 0,
                 "store_dropped": hub.store.dropped_total if hub.store else 0,
                 **{f"gaps_{cause}": count for cause, count in hub.ledger.totals.items()},
@@ -100,5 +104,6 @@ class Summary:
             "clients": hub.fanout.client_count,
             "unknown_products": list(catalogue.unknown_ids) if catalogue else [],
             "reasons": reasons,
+            "draining": hub.draining,
             "simulated": hub.simulated,
         }

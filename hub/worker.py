@@ -42,6 +42,11 @@ class Worker:
         return now - self._failed_at < LATELY_SECONDS
 
     @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    @property
     def stopping(self) -> bool:
         """Whether ``stop`` was called: a long step should end."""
         return self._stop.is_set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -23,6 +24,13 @@ from hub.simulator.launch import SimulatorProcess, launch
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDINGS = ROOT.parent / "shared" / "recordings"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together, where tests run side by side, what shares a hub or a fixture of its file."""
+    for item in items:
+        shared = "hub" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("hub" if shared else item.nodeid.partition("::")[0]))
 
 
 def eventually(condition: Callable[[], Any], timeout: float = 10.0, interval: float = 0.05) -> Any:
@@ -46,6 +54,17 @@ def need(program: str, what: str) -> str:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+@contextlib.contextmanager
+def full_pipe() -> Iterator[int]:
+    """Give the writing end of a pipe that is full, and that nobody reads."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4_096)
+    os.write(write, b"." * 4_096)
+    yield write
+    os.close(write)
+    os.close(read)
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +125,7 @@ class HubProcess:
 
     def stop(self) -> None:
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGINT)  # which is quick, where SIGTERM gives clients their time
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:

@@ -14,7 +14,10 @@ from tests.conftest import need
 
 
 def make_certificates(folder: Path) -> None:
-    """Make ca.pem, and good.pem (localhost), wrong.pem (another host), expired.pem, each with its key."""
+    """Make ca.pem, and good.pem (localhost, exchange.test), wrong.pem (another host), expired.pem, each with its key.
+
+    And alone.pem, which nobody but itself signed.
+    """
     openssl = need("openssl", "TLS")
 
     def run(*arguments: str) -> None:
@@ -22,9 +25,12 @@ def make_certificates(folder: Path) -> None:
 
     key = ("-newkey", "rsa:2048", "-nodes")
     run("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test ca", "-days", "2")
+    run("req", "-x509", *key, "-keyout", "alone.key", "-out", "alone.pem", "-subj", "/CN=localhost", "-days", "2",
+        "-addext", "subjectAltName=DNS:localhost")  # fmt: skip
     wanted = (("good", "localhost", "2"), ("wrong", "elsewhere.example", "2"), ("expired", "localhost", "-1"))
     for name, host, days in wanted:
-        (folder / f"{name}.ext").write_text(f"subjectAltName=DNS:{host}\n")
+        more = ",DNS:exchange.test" if name == "good" else ""
+        (folder / f"{name}.ext").write_text(f"subjectAltName=DNS:{host}{more}\n")
         run("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={host}")
         run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
             "-out", f"{name}.pem", "-days", days, "-extfile", f"{name}.ext")  # fmt: skip
@@ -45,12 +51,15 @@ class TlsProxy:
         self.present(certificate)
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def present(self, certificate: Path | None) -> None:
-        """Show this certificate to whoever connects next."""
+    def present(self, certificate: Path | None, newest: ssl.TLSVersion | None = None) -> None:
+        """Show this certificate to whoever connects next, and speak nothing newer than a version."""
         context = None
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+            if newest is not None:
+                context.set_ciphers("ALL:@SECLEVEL=0")
+                context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, newest
         self._context = context
 
     def close(self) -> None:
@@ -74,17 +83,22 @@ class TlsProxy:
             context.wrap_socket(client, server_side=True) as outer,
             socket.create_connection(self._target) as inner,
         ):
-            back = threading.Thread(target=self._pump, args=(inner, outer), daemon=True)
-            back.start()
-            self._pump(outer, inner)
-            back.join()
+            join(outer, inner)
 
-    @staticmethod
-    def _pump(source: socket.socket, target: socket.socket) -> None:
-        """Pass bytes on until one side ends, then end both: a reset is to reach the other side too."""
-        with contextlib.suppress(OSError, ValueError):  # the latter is what TLS says of a socket that was shut
-            while data := source.recv(65_536):
-                target.sendall(data)
-        for sock in (source, target):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+
+def join(one: socket.socket, other: socket.socket) -> None:
+    """Pass bytes on both ways until a side ends."""
+    back = threading.Thread(target=_pump, args=(other, one), daemon=True)
+    back.start()
+    _pump(one, other)
+    back.join()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Pass bytes on until one side ends, then end both: a reset is to reach the other side too."""
+    with contextlib.suppress(OSError, ValueError):  # the latter is what TLS says of a socket that was shut
+        while data := source.recv(65_536):
+            target.sendall(data)
+    for sock in (source, target):
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from hub.model import HealthStatus
 
@@ -14,6 +15,16 @@ HIGH_ERROR_RATIO = 0.05
 ERROR_WINDOW_SECONDS = 60.0
 DOUBTFUL = {"behind": "behind, repairing", "stale": "stale", "starting": "without a price yet"}
 OFF_THE_MARKET = ("halted", "delisted")
+PROVED = ("live", "quiet", "behind")  # within STALE_AFTER_MS; of what is behind, a later trade may be on its way
+
+
+class Readiness(StrEnum):
+    """Whether clients may be sent to this hub."""
+
+    READY = "ready"
+    STARTING = "starting"
+    DRAINING = "draining"
+    WITHOUT_EVIDENCE = "without_evidence"
 
 
 class ErrorWindow:
@@ -102,6 +113,34 @@ def verdict(seen: HealthInput) -> tuple[HealthStatus, list[str]]:
     if not seen.connected_connections:
         return HealthStatus.CRITICAL, reasons
     return (HealthStatus.WARNING if reasons else HealthStatus.HEALTHY), reasons
+
+
+def readiness(
+    uptime_seconds: float, was_ready: bool, draining: bool, trust: Mapping[str, int], worker_failures: int
+) -> tuple[Readiness, list[str]]:
+    """Return whether clients may be sent here, and in words why not, or what is wrong all the same.
+
+    The evidence: of the products that the exchange trades, so many have a price that was proved lately, by whatever
+    way; ``trust``: state → number of products. It says nothing of the inside: everybody may ask.
+    """
+    proved = sum(trust.get(state, 0) for state in PROVED)
+    traded = sum(trust.values()) - sum(trust.get(state, 0) for state in OFF_THE_MARKET)
+    reasons = []
+    if draining:
+        reasons.append("the hub is about to stop")
+    if not sum(trust.values()):
+        reasons.append("it is not known yet which products there are")
+    elif 100 * proved < LOW_COVERAGE_PERCENT * traded:
+        reasons.append(f"only {proved:,} of {traded:,} prices were proved lately")
+    evident = not reasons
+    if worker_failures:
+        reasons.append(f"{worker_failures} of the hub's own workers failed lately")
+    if draining:
+        return Readiness.DRAINING, reasons
+    if evident:
+        return Readiness.READY, reasons
+    young = uptime_seconds < STARTING_SECONDS and not was_ready
+    return (Readiness.STARTING if young else Readiness.WITHOUT_EVIDENCE), reasons
 
 
 def headline(trust: Mapping[str, int]) -> tuple[str, str, int]:

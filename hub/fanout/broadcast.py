@@ -54,6 +54,22 @@ class Figures(NamedTuple):
     behind: bool
     behind_seconds: float
     conflated_total: int
+    dropped_total: int
+    taken_bytes: int
+
+
+class Sent(NamedTuple):
+    """What was sent since the start, those clients included that are gone.
+
+    ``events``: that somebody wanted; ``deliveries``: one event to one client; ``taken_bytes``: by clients' sockets;
+    ``conflated``: ticks that a newer one replaced before a client took them; ``dropped``: other events.
+    """
+
+    events: int = 0
+    deliveries: int = 0
+    taken_bytes: int = 0
+    conflated: int = 0
+    dropped: int = 0
 
 
 class Client(Protocol):
@@ -119,14 +135,15 @@ class Fanout:
         self._plain: dict[str, Client] = {}  # those that get everything
         self._choosers: dict[str, _Chooser] = {}
         self._gathered: list[Message] = []
+        self._events = self._deliveries = 0
+        self._gone = Sent()  # what clients that are gone had taken
         self.latency = Latency()
         self.worker = Worker("fanout", self._step)
 
     def stop(self, timeout_seconds: float = 1.0) -> None:
         """Send what is gathered and end the worker. Idempotent."""
         self.worker.stop(timeout_seconds)
-        self.flush()
-        self._release(time.monotonic(), all_of_it=True)
+        self.send_all()
 
     # -- clients --------------------------------------------------------------------------------------
 
@@ -134,6 +151,11 @@ class Fanout:
     def client_count(self) -> int:
         """How many clients get events."""
         return len(self._joining) + len(self._plain) + len(self._choosers)
+
+    @property
+    def gathered_count(self) -> int:
+        """How many events wait for the next flush."""
+        return len(self._gathered)
 
     def clients(self) -> list[tuple[Client, Choice]]:
         """Return every client and what it asked for."""
@@ -159,9 +181,14 @@ class Fanout:
 
     def remove(self, client_id: str) -> None:
         """Forget a client. Idempotent."""
-        self._joining.pop(client_id, None)
-        self._plain.pop(client_id, None)
-        self._choosers.pop(client_id, None)
+        held = self._joining.pop(client_id, None) or self._choosers.pop(client_id, None)
+        client = held.client if held is not None else self._plain.pop(client_id, None)
+        if client is not None:
+            self._gone = _added(self._gone, [client.figures(time.monotonic())])
+
+    def sent(self, present: Iterable[Figures]) -> Sent:
+        """Return what was sent since the start; ``present``: of all ``clients``, of this very moment."""
+        return _added(self._gone, present)._replace(events=self._events, deliveries=self._deliveries)
 
     def choice_of(self, client_id: str) -> Choice:
         """Return what a client asked for."""
@@ -223,6 +250,7 @@ class Fanout:
             mark = f',"sent_at":{int(time.time() * 1000)}'
             for message in messages:
                 message.stamp(mark)
+            self._events += len(messages)
             for part in _parts(messages, 0 if self._mode is Mode.BASIC else MAX_BATCH_BYTES):
                 self._offer(part)
             self.latency.written(messages, time.monotonic())
@@ -230,9 +258,15 @@ class Fanout:
                 for joiner in self._joining.values():
                     joiner.missed += loose
 
+    def send_all(self) -> None:
+        """Offer what is gathered, and what clients' own pace holds back."""
+        self.flush()
+        self._release(time.monotonic(), all_of_it=True)
+
     def _offer(self, messages: Iterable[Message]) -> None:
         now = time.monotonic()
         plain = Batch(messages)
+        self._deliveries += len(plain.messages) * len(self._plain)
         for client_id, client in list(self._plain.items()):
             try:  # not through _give: it runs a hundred thousand times a second
                 if not client.offer(plain, now):
@@ -259,6 +293,7 @@ class Fanout:
     def _tell(
         self, client_id: str, client: Client, tell: Callable[[Batch, float], bool], batch: Batch, now: float
     ) -> bool:
+        self._deliveries += len(batch.messages)
         try:
             if tell(batch, now):
                 return True
@@ -301,13 +336,14 @@ class Fanout:
         now = time.monotonic()
         snapshot = Batch(self._current())
         for client_id in list(self._joining)[:MAX_JOINS]:
-            joiner = self._joining.pop(client_id)
+            joiner = self._joining[client_id]
             client, choice, first, missed = joiner.client, joiner.choice, snapshot, joiner.missed
             if choice.names is not None or choice.batch:
                 wanted = (item for item in snapshot.messages if choice.wants(item.product))
                 first = Batch(wanted, choice.batch)
                 missed = [item for item in missed if choice.wants(item.product)]
             if self._tell(client_id, client, client.welcome, first, now):
+                self._joining.pop(client_id)
                 self._settle(client_id, client, choice, now + 1 / choice.max_hz if choice.max_hz else now)
                 if missed:
                     self._give(client_id, client, Batch(missed), now)
@@ -324,6 +360,16 @@ class Fanout:
         elif self._joining:
             self.worker.wait(MIN_GATHER_SECONDS)
         return 0.0 if self._joining or self._gathered else due
+
+
+def _added(total: Sent, figures: Iterable[Figures]) -> Sent:
+    """Return ``total`` with what these clients took."""
+    _, _, taken_bytes, conflated, dropped = total
+    for one in figures:
+        taken_bytes += one.taken_bytes
+        conflated += one.conflated_total
+        dropped += one.dropped_total
+    return total._replace(taken_bytes=taken_bytes, conflated=conflated, dropped=dropped)
 
 
 def _parts(messages: list[Message], max_bytes: int) -> Iterator[list[Message]]:

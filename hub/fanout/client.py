@@ -97,6 +97,7 @@ class ClientSocket(socket.Socket):
         self._full = False  # whether the WebSocket's writer waits for room: nobody else may write then
         self._writing = False  # whether the WebSocket's writer runs
         self._waiting = False  # whether somebody waits on engineio's queue for the outbox
+        self._leaving = False  # whether it is over, or was asked to go: nothing more is offered
 
     @property
     def transport(self) -> str:
@@ -115,7 +116,8 @@ class ClientSocket(socket.Socket):
         outbox = self.outbox
         return Figures(
             self._shown_id, self.transport, now - self._connected_at, self._bytes_per_second, outbox.pending_bytes,
-            outbox.lagging, outbox.behind_seconds(now), outbox.conflated_total,
+            outbox.lagging, outbox.behind_seconds(now), outbox.conflated_total, outbox.dropped_total,
+            outbox.taken_bytes,
         )  # fmt: skip
 
     # -- what comes in for the client -----------------------------------------------------------------
@@ -127,7 +129,7 @@ class ClientSocket(socket.Socket):
 
     def offer(self, batch: Batch, now: float) -> bool:
         """Take a batch without waiting; False if the client is gone."""
-        if self.closed or self.closing:
+        if self.closed or self._leaving:
             return False
         outbox = self.outbox
         if self._writable and not outbox.pending_bytes and not outbox.lagging:
@@ -267,6 +269,7 @@ class ClientSocket(socket.Socket):
             return
         if reason == self.server.reason.PING_TIMEOUT:
             self.server.counters["cut_ping_timeout"] += 1
+        self._leaving = True
         super().close(wait=False, abort=abort, reason=reason)
         self.server.sockets.pop(self.sid, None)  # it counts against the limits no more, and what it sends is refused
         if self._ws is not None:
@@ -293,24 +296,36 @@ class ClientSocket(socket.Socket):
             green.cut(self._ws, unsent=reason is not CutReason.NOT_READING)
         self.outbox.clear()  # its next ping, half a minute off, holds this object
 
-    def tell_restart(self, timeout_seconds: float) -> None:
-        """Write what is queued, then close the WebSocket with 1012 (service restart): clients then reconnect.
+    def leave(self) -> bool:
+        """Have the client go so that it comes back to the next process; return whether it is gone.
 
-        Engine.IO's own CLOSE would make some clients stop for good.
+        To be called until it is. A WebSocket is closed with 1012 (service restart), behind what is queued; who polls
+        gets what is queued, and then no session. Engine.IO's own CLOSE would make some clients stop for good.
         """
-        if not self._writable:
-            self.queue.put(packet.Packet(packet.NOOP))  # ends a waiting poll
-            return
-        self.outbox.release(time.monotonic(), anyway=True)  # nothing may follow the close frame
-        self.write(Frames(close_frame(CLOSE_SERVICE_RESTART)))
-        give_up_at = time.monotonic() + timeout_seconds
-        while self.outbox.pending_bytes and time.monotonic() < give_up_at:
-            self.server.sleep(0.005)
-        if self.outbox.pending_bytes:
-            _warn.warning("not_told", "client=%s was not told of the stop: it does not read", self.sid)
-            green.cut(self._ws)
-        elif self._ws is not None:
+        if self.closed:
+            return True
+        if self.upgrading or (self.upgraded and not self._writable):
+            return False  # it will be a WebSocket in a moment, or closed
+        if not self._leaving:
+            self._leaving = True  # nothing may follow the close frame
+            self.outbox.release(time.monotonic(), anyway=True)
+            if self.upgraded:
+                self.write(Frames(close_frame(CLOSE_SERVICE_RESTART)))
+            elif self._waiting:
+                self.queue.put(packet.Packet(packet.NOOP))  # ends the poll
+        if not self.outbox.empty:
+            return False
+        if self.upgraded:
             green.end_sending(self._ws)
+        self.server.sockets.pop(self.sid, None)
+        return True
+
+    def cut_leaving(self) -> None:
+        """Give up a client that was to leave and takes nothing."""
+        _warn.warning("not_told", "client=%s was not told of the stop: it does not read", self.sid)
+        self.server.sockets.pop(self.sid, None)
+        if self._ws is not None:
+            green.cut(self._ws)
 
     # -- what the client sends ------------------------------------------------------------------------
 

@@ -28,7 +28,10 @@ _warn = Cooldown(log)
 
 
 class HubEngine(engineio.Server):
-    """Engine.IO server whose clients are ``ClientSocket``. The owner sets ``limits``, ``counters`` and ``urgent``."""
+    """Engine.IO server whose clients are ``ClientSocket``.
+
+    The owner sets ``limits``, ``counters``, ``urgent`` and ``draining``.
+    """
 
     start_service_task: bool
 
@@ -37,6 +40,7 @@ class HubEngine(engineio.Server):
         self.limits = Limits()
         self.counters: Counter[str] = Counter()
         self.urgent: Callable[[str], bool] = lambda _: False
+        self.draining: Callable[[], bool] = lambda: False
 
     def refuse_packet(self, sid: str, error: Exception) -> None:
         """Count and log a packet that can't be understood, and end its sender."""
@@ -62,6 +66,8 @@ class HubEngine(engineio.Server):
 
     def _refusal(self, address: str) -> str | None:
         """Return why no more clients are let in from an address, None if one is."""
+        if self.draining():
+            return "draining"
         limits, present = self.limits, self.sockets
         if len(present) >= limits.clients:
             return "too_many_clients"

@@ -50,6 +50,11 @@ class Outbox:
         self._lag_since = 0.0
         self._told = (0, 0)  # conflated and dropped, as of the last ``lag`` event
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits, in whatever form."""
+        return not (self._entries or self._packets or self._held)
+
     def put(self, entry: Entry) -> None:
         """Queue something that must not be lost."""
         if not entry.frames:

@@ -23,12 +23,13 @@ from collections.abc import Callable, Iterable, Sequence
 from hub.feed import policy, watchdog
 from hub.feed.arrival import STALL_SECONDS
 from hub.feed.backoff import Backoff
+from hub.feed.dial import TransportError
 from hub.feed.dialects import Dialect
 from hub.feed.handover import Handover
 from hub.feed.intake import Callbacks, Intake
 from hub.feed.subscriber import SetAside, Subscriber
 from hub.feed.tally import Totals
-from hub.feed.transport import Transport, TransportError
+from hub.feed.transport import Transport
 from hub.logs import Cooldown
 from hub.model import (
     ConnectionSnapshot,
@@ -298,7 +299,7 @@ class Connection:
         tally = self.tally
         how = policy.after(cause)
         tally.errors += how.failure
-        tally.reconnects += 1
+        tally.causes[cause] += 1
         tally.last_cause = cause
         if how.smaller_requests:
             self._subscriber.request_size = max(1, min(self._subscriber.request_size, len(self._wanted)) // 2)

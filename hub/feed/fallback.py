@@ -53,6 +53,11 @@ class Fallback:
         self.polls_total = self.failures_total = self.tickers_total = 0
         self.worker = Worker("fallback", self.step)
 
+    @property
+    def failing(self) -> bool:
+        """Whether prices are needed of REST, and it did not answer the last time."""
+        return self._failures > 0
+
     def step(self) -> float:
         """Ask once if it is needed; return the seconds until the next look."""
         began = time.monotonic()

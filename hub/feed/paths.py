@@ -113,8 +113,8 @@ class Paths:
 
     def totals(self) -> tuple[int, int]:
         """Return (frames received, errors) since the start."""
-        messages, errors = zip(*(pool.totals() for pool in self._pools.values()), strict=True)
-        return sum(messages), sum(errors)
+        totals = [pool.totals() for pool in self._pools.values()]
+        return sum(one.messages for one in totals), sum(one.errors for one in totals)
 
     def refused(self) -> dict[str, int]:
         """Return how many frames were not believed or not understood, by reason."""

@@ -36,6 +36,9 @@ POLICIES = {
     "http_401": SLOW,
     "http_403": SLOW,
     "http_429": SLOW,
+    "proxy": SLOW,  # one that we don't speak with
+    "proxy_403": SLOW,  # it does not let us out
+    "proxy_407": SLOW,  # it wants another password
     "tls": SLOW,  # a certificate does not mend itself
 }
 

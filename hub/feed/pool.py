@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import threading
 import time
 from collections import Counter
@@ -11,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from hub.feed import balance, sharding, watchdog
+from hub.feed import balance, sharding, tls, watchdog
 from hub.feed.backoff import Backoff
 from hub.feed.budget import Budget
 from hub.feed.connection import Connection
@@ -76,12 +75,13 @@ class ConnectionPool:
         self._was_up = False
         self._hurried_at = float("-inf")
         # one context for all: it holds the trusted roots, which cost time and memory to load
-        self._tls = ssl.create_default_context() if self.path.url.startswith("wss:") else None
+        self._tls = tls.context() if self.path.url.startswith("wss:") else None
         self._slots: list[Connection] = []
         self._products: tuple[str, ...] = ()  # the busiest first
         self._needed = 0  # slots; those after them leave when their products have gone over
         self._idle: frozenset[str] = frozenset()  # products that the exchange halted or delisted
         self._retired = Totals()
+        self._retired_causes: Counter[str] = Counter()
         self._retired_refused: Counter[str] = Counter()
         self.transfers = Transfers(last_id, self._put_in_place, self._count_retired, callbacks.transferred)
         self.schedule = Schedule(settings.rotate_after_seconds, self._rng)
@@ -160,12 +160,13 @@ class ConnectionPool:
         """Give up the last slots where they are not needed, and their products have gone."""
         while len(self._slots) > self._needed and not self._slots[-1].products:
             slot = self._slots.pop()
+            self._count_retired(slot)  # at once: a reader of the totals sees it in one of the places
             self.transfers.leave(slot)
-            self._count_retired(slot)
         self.schedule.keep([slot.id for slot in self._slots])
 
     def _count_retired(self, connection: Connection) -> None:
         self._retired = Totals(*map(sum, zip(self._retired, connection.totals(), strict=True)))
+        self._retired_causes.update(connection.tally.all_causes())
         self._retired_refused.update(connection.tally.all_refused())
 
     def _put_in_place(self, old: Connection, new: Connection) -> None:
@@ -276,10 +277,16 @@ class ConnectionPool:
         """Return product → tickers that came, since the start."""
         return self._ticks.copy()
 
-    def totals(self) -> tuple[int, int]:
-        """Return (frames received, errors) since the start, given-up slots included."""
-        totals = [self._retired, *(slot.totals() for slot in self._slots)]
-        return sum(one.messages for one in totals), sum(one.errors for one in totals)
+    def totals(self) -> Totals:
+        """Return the counts since the start, given-up slots included."""
+        return Totals(*map(sum, zip(self._retired, *(slot.totals() for slot in self._slots), strict=True)))
+
+    def causes(self) -> dict[str, int]:
+        """Return how many sockets came to their end, or tries to connect to nothing, by cause."""
+        total = self._retired_causes.copy()
+        for slot in self._slots:
+            total.update(slot.tally.all_causes())
+        return dict(total)
 
     def refused(self) -> dict[str, int]:
         """Return how many frames were not believed or not understood, by reason."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 import time
+from collections import Counter, deque
 from typing import Any
 
 import orjson
 import requests
 
 from hub import green
+from hub.feed.proxy import find as find_proxy
+from hub.feed.tls import Adapter, why
 
 REQUESTS_PER_SECOND = 8  # the exchange allows 10 a second and address; repairs and people share the address
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -17,6 +22,7 @@ READ_TIMEOUT_SECONDS = 10.0
 TOTAL_TIMEOUT_SECONDS = 20.0
 MAX_PENALTY_SECONDS = 8.0
 MAX_BODY_BYTES = 16_777_216
+THROTTLED = (429, 503)  # statuses that say that it is too much for the exchange
 
 
 class RestError(Exception):
@@ -37,22 +43,32 @@ class RestClient:
         self._base_url = base_url
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "price-hub"
+        self._session.trust_env = False  # no .netrc goes to the exchange; roots and proxies are the WebSockets' own
+        if base_url.startswith("https:"):
+            self._session.mount("https://", Adapter())
         self._turn = threading.Lock()  # one request at a time: the session is shared, and so is the budget
         self._next = 0.0
         self._penalty = 0.0
+        self._asked: deque[float] = deque(maxlen=REQUESTS_PER_SECOND)  # when, in monotonic seconds
+        self.outcomes = Counter(ok=0, throttled=0, failed=0)  # of the requests since the start
         self.simulated = False  # whether an answer carried the simulator's mark
 
     def get_json(self, path: str) -> Any:
         """Return the parsed body of ``GET path``. Raises ``RestError`` for everything but a 200 with strict JSON."""
         with self._turn:
             time.sleep(max(0.0, self._next - time.monotonic()))
-            self._next = time.monotonic() + 1 / REQUESTS_PER_SECOND
+            self._asked.append(time.monotonic())
+            self._next = self._asked[-1] + 1 / REQUESTS_PER_SECOND
+            outcome = "failed"
             try:
                 with green.deadline(TOTAL_TIMEOUT_SECONDS):
                     status, body = self._get(self._base_url + path)
                 self._ease(status)
+                outcome = "ok" if status == 200 else "throttled" if status in THROTTLED else "failed"
             except (OSError, requests.RequestException) as error:
-                raise RestError(f"GET {path}: {type(error).__name__}: {str(error)[:300]}") from error
+                raise RestError(f"GET {path}: {type(error).__name__}: {_innermost(error)[:300]}") from error
+            finally:
+                self.outcomes[outcome] += 1
         if status != 200:
             raise RestError(f"GET {path}: status {status}", status)
         try:
@@ -62,8 +78,16 @@ class RestClient:
 
     def _ease(self, status: int) -> None:
         """Ask more slowly while the exchange says that it is too much for it."""
-        self._penalty = min(MAX_PENALTY_SECONDS, max(1.0, self._penalty * 2)) if status in (429, 503) else 0.0
+        self._penalty = min(MAX_PENALTY_SECONDS, max(1.0, self._penalty * 2)) if status in THROTTLED else 0.0
         self._next = max(self._next, time.monotonic() + self._penalty)
+
+    @property
+    def requests_left(self) -> int:
+        """How many requests the budget has left for this second; 0 while the exchange says that it is too much."""
+        now = time.monotonic()
+        if self._penalty and self._next > now:
+            return 0
+        return REQUESTS_PER_SECOND - sum(now - at < 1.0 for at in list(self._asked))
 
     def close(self) -> None:
         """Close idle connections."""
@@ -72,7 +96,11 @@ class RestClient:
     def _get(self, url: str) -> tuple[int, bytes]:
         give_up_at = time.monotonic() + TOTAL_TIMEOUT_SECONDS
         timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
-        with self._session.get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
+        proxy = find_proxy(url)
+        proxies = {"http": proxy.url, "https": proxy.url} if proxy else None
+        with self._session.get(
+            url, timeout=timeout, stream=True, allow_redirects=False, proxies=proxies
+        ) as response:  # fmt: skip
             self.simulated = self.simulated or "X-Simulated" in response.headers
             body = bytearray()
             for chunk in response.iter_content(65_536):  # raises for a body that is cut off
@@ -82,3 +110,15 @@ class RestClient:
                 if time.monotonic() > give_up_at:  # on native threads, where no deadline interrupts
                     raise RestError(f"GET {url}: body not complete within {TOTAL_TIMEOUT_SECONDS:g} s")
             return response.status_code, bytes(body)
+
+
+def _innermost(error: BaseException) -> str:
+    """Return what the network said, beneath what the libraries made of it."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, ssl.SSLError):
+            return why(inner)
+        if isinstance(inner, socket.gaierror):
+            return f"the host's name can't be found: {inner}"
+        inner = inner.__context__
+    return str(error)

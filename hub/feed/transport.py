@@ -7,32 +7,22 @@ length is checked before anything of it is kept.
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import ssl
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import websocket
 from websocket._abnf import continuous_frame, frame_buffer
 
 from hub import green
+from hub.feed.dial import HANDSHAKE, Dial, TransportError, explain
 from hub.wire import TEXT
 
 READ_BYTES = 65_536
 MAX_RETRY_AFTER_SECONDS = 300.0  # a wish beyond it would leave prices stale for longer than anybody meant
-
-
-class TransportError(Exception):
-    """The socket is of no use any more. ``cause`` is a bounded label; ``retry_after_seconds`` the exchange's wish."""
-
-    def __init__(self, cause: str, detail: str = "", retry_after_seconds: float = 0.0) -> None:
-        super().__init__(f"{cause}: {detail}" if detail else cause)
-        self.cause = cause
-        self.retry_after_seconds = retry_after_seconds
 
 
 class _BufferedSocket:
@@ -117,10 +107,13 @@ class _CappedMessage(continuous_frame):
 
 
 class Transport:
-    """An open WebSocket, driven by one thread. ``shut`` alone may be called by another (the watchdog)."""
+    """An open WebSocket, driven by one thread. ``shut`` alone may be called by another (the watchdog).
+
+    ``dial`` tells of the way to it, once it is opened.
+    """
 
     def __init__(self) -> None:
-        self._raw: socket.socket | None = None
+        self.dial: Dial | None = None
         self._buffered: _BufferedSocket | None = None
         self._ws: Any = None
         self._max_frame_bytes = 0
@@ -129,56 +122,30 @@ class Transport:
         self, url: str, max_frame_bytes: int, timeout_seconds: float, tls: ssl.SSLContext | None,
         before_connect: Callable[[], bool],
     ) -> bool:  # fmt: skip
-        """Connect, with one deadline over DNS, TCP, TLS and handshake.
+        """Connect, with one deadline over DNS, TCP, a proxy's tunnel, TLS and handshake.
 
         ``before_connect`` waits for the pool's permission (outside of the deadline) and returns False to give up;
         then this returns False. Raises ``TransportError``.
         """
-        parts = urlsplit(url)
-        secure = parts.scheme == "wss"
-        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        dial = self.dial = Dial(url)
         begun = time.monotonic()
         try:
             with green.deadline(timeout_seconds):
-                addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                dial.look_up()
             left = max(0.1, timeout_seconds - (time.monotonic() - begun))
             if not before_connect():
                 return False
             with green.deadline(left):
-                sock = self._tcp(addresses, left, before_connect)
-                if secure:
-                    if tls is None:
-                        raise TransportError("tls", "no TLS context")
-                    # the handshake apart, or one that stalls would take place in a socket that nobody can shut or close
-                    sock = self._raw = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-                    sock.do_handshake()
+                sock = dial.connect(left, tls, before_connect)
+                dial.begin(HANDSHAKE)
                 self._handshake(url, sock, max_frame_bytes)
             sock.settimeout(None)  # from here on the watchdog bounds every wait
         except BaseException as error:
             self.close()
             if isinstance(error, Exception):
-                raise _as_transport_error(error) from error
+                raise (_of_the_protocol(error) or dial.explain(error)) from error
             raise
         return True
-
-    def _tcp(
-        self, addresses: list[Any], timeout_seconds: float, before_another: Callable[[], bool]
-    ) -> socket.socket:  # fmt: skip
-        problem: OSError = OSError("the host name has no address")
-        for index, (family, kind, protocol, _, address) in enumerate(addresses[:2]):
-            if index and not before_another():  # each attempt is one that the exchange may count
-                break
-            sock = self._raw = socket.socket(family, kind, protocol)
-            try:
-                sock.settimeout(timeout_seconds)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.connect(address)
-            except OSError as error:
-                sock.close()
-                problem = error
-            else:
-                return sock
-        raise problem
 
     def _handshake(self, url: str, sock: socket.socket, max_frame_bytes: int) -> None:
         self._buffered = _BufferedSocket(sock)
@@ -204,7 +171,7 @@ class Transport:
         try:
             self._ws.send(frame, websocket.ABNF.OPCODE_TEXT)
         except (OSError, ValueError, websocket.WebSocketException) as error:
-            raise _as_transport_error(error) from error
+            raise (_of_the_protocol(error) or explain(error)) from error
 
     def receive(self) -> bytes:
         """Wait for the next data frame and return its payload; answers pings. Raises ``TransportError``."""
@@ -215,49 +182,35 @@ class Transport:
             opcode, frame = self._ws.recv_data_frame()
         # under TLS a socket that the watchdog shut answers with a ValueError
         except (OSError, ValueError, websocket.WebSocketException) as error:
-            raise _as_transport_error(error) from error
+            raise (_of_the_protocol(error) or explain(error)) from error
         if opcode == websocket.ABNF.OPCODE_CLOSE:
             code = int.from_bytes(frame.data[:2], "big") if len(frame.data) >= 2 else 1005
             raise TransportError(f"closed_{code}" if 1000 <= code < 5000 else "closed_other")
         return frame.data
 
     def shut(self) -> None:
-        """Shut the raw socket both ways: what wakes a blocked reader, where ``close`` does not. Idempotent."""
-        if self._raw is not None:
-            with contextlib.suppress(OSError, ValueError):  # it is gone already: that is what was wanted
-                self._raw.shutdown(socket.SHUT_RDWR)
+        """Shut the raw socket both ways, which wakes a blocked reader. Idempotent."""
+        if self.dial is not None:
+            self.dial.shut()
 
     def close(self) -> None:
         """Give the descriptor back. Idempotent; for the owning thread."""
-        if self._raw is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self._raw.close()
-            self._raw = None
+        if self.dial is not None:
+            self.dial.close()
 
 
-def _as_transport_error(error: Exception) -> TransportError:
+def _of_the_protocol(error: Exception) -> TransportError | None:
     match error:
-        case TransportError():
-            return error
         case websocket.WebSocketBadStatusException():
             status = error.status_code
             wait = str((error.resp_headers or {}).get("retry-after", ""))
             seconds = min(float(wait), MAX_RETRY_AFTER_SECONDS) if wait.isascii() and wait.isdigit() else 0.0
             cause = f"http_{status}" if 100 <= status < 600 else "http_other"
             return TransportError(cause, retry_after_seconds=seconds)
-        case ssl.SSLError():
-            return TransportError("tls", str(error)[:200])
-        case socket.gaierror():
-            return TransportError("dns", str(error)[:200])
-        case TimeoutError() | websocket.WebSocketTimeoutException():
+        case websocket.WebSocketTimeoutException():
             return TransportError("connect_timeout", str(error)[:200])
-        case ConnectionRefusedError():
-            return TransportError("refused", str(error)[:200])
         case websocket.WebSocketConnectionClosedException():
             return TransportError("eof", str(error)[:200])
-        case ConnectionResetError() | BrokenPipeError():
-            return TransportError("reset", str(error)[:200])
         case websocket.WebSocketException():
             return TransportError("protocol", str(error)[:200])
-        case _:
-            return TransportError("socket", f"{type(error).__name__}: {error}"[:200])
+    return error if isinstance(error, TransportError) else None

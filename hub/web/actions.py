@@ -14,6 +14,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from hub.alerts.desk import TestIsRunning
 from hub.fanout.limits import client_address
 from hub.hub import PriceHub
 from hub.logs import Cooldown
@@ -79,6 +80,11 @@ class Actions:
                 return hub.pool.slot_of(product) is not None
 
             return self._of_product("resubscribe", product_id, do, "is subscribed to anew")
+
+        @routes.post("/alerts/test")
+        @self._guarded
+        def test_alerts() -> Response:
+            return self._test_alerts()
 
         @routes.post("/drills")
         @without_api_token
@@ -147,6 +153,18 @@ class Actions:
             return error_response(f"{product}: {why}", 409)
         audit(self._hub, f"{what} {product}", outcome, product=product)
         return _accepted(f"{product} {outcome}")
+
+    def _test_alerts(self) -> Response:
+        try:
+            outcomes = self._hub.alerts.test()
+        except TestIsRunning:
+            response = error_response("another test is not done yet", 409)
+            response.headers["Retry-After"] = "9"
+            return response
+        well = all(outcome == "sent" for outcome in outcomes.values())
+        told = ", ".join(f"{channel}: {outcome}" for channel, outcome in outcomes.items())
+        audit(self._hub, "test of the alerts", told, tone="info" if well else "warn")
+        return json_response({"success": well, "message": told, "channels": outcomes})
 
     def _play(self) -> Response:
         assert self._drills is not None

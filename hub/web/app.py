@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,18 @@ from flask import Flask
 from flask_socketio import SocketIO
 
 from hub.hub import PriceHub
+from hub.metrics import make_registry
 from hub.web import guard
 from hub.web.actions import Actions
 from hub.web.board import add_board
 from hub.web.dashboard import add_dashboard
+from hub.web.documents import add_documents
 from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
 from hub.web.history import add_history
+from hub.web.metrics import add_metrics
+from hub.web.operators import add_operators
+from hub.web.probes import Probes
 from hub.web.rates import Rates
 from hub.web.rest import make_blueprint
 from hub.web.status import Status
@@ -23,24 +29,31 @@ from hub.web.status import Status
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def create_app(hub: PriceHub, simulator: Control | None = None) -> tuple[Flask, SocketIO]:
+def create_app(
+    hub: PriceHub, simulator: Control | None = None, sources: Mapping[str, str] | None = None
+) -> tuple[Flask, SocketIO]:  # fmt: skip
     """Return the Flask application (its ``wsgi_app`` carries Socket.IO too) and its Socket.IO server.
 
     ``simulator`` breaks something on command: that of a hub which has one of its own, for drills.
+    ``sources``: setting → where it came from.
     """
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
     rates = Rates(hub.settings, hub.counters)
     guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, rates, hub.watch.settle)
     actions = Actions(hub, rates, Drills(hub, simulator) if simulator is not None else None)
-    status = Status(hub)
+    status, probes, registry = Status(hub), Probes(hub), make_registry(hub)
     for name, prefix in (("root", None), ("api", "/api")):
         routes = make_blueprint(hub, name)
         add_dashboard(routes, hub)
         add_board(routes, hub)
         add_history(routes, hub)
+        add_operators(routes, hub, sources or {})
+        add_documents(routes, hub)
         actions.add_to(routes)
         status.add_to(routes)
+        add_metrics(routes, registry)
+        probes.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub, rates)
     with_socketio = app.wsgi_app

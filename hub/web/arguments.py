@@ -17,7 +17,7 @@ from hub.web.guard import MAX_BODY_BYTES
 def limit(default: int, most: int) -> int:
     """Return a positive integer; ``most`` for a larger one."""
     text = request.args.get("limit", str(default))
-    if not re.fullmatch(r"0*[1-9][0-9]{0,17}", text, re.ASCII):
+    if not re.fullmatch(r"0*[1-9][0-9]{0,999}", text, re.ASCII):
         raise ValueError("limit must be a positive integer")
     return min(int(text), most)
 

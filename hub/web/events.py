@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +67,7 @@ def make_socketio(app: Flask, hub: PriceHub, rates: Rates) -> SocketIO:
         settings.trusted_proxies,
     )  # fmt: skip
     server.eio.urgent = hub.priority.has
+    server.eio.draining = lambda: hub.draining
     refused = server.eio.counters = hub.counters
 
     def known() -> Callable[[str], bool]:
@@ -153,16 +153,3 @@ def make_socketio(app: Flask, hub: PriceHub, rates: Rates) -> SocketIO:
 
 def _one(data: tuple[Any, ...]) -> Any:
     return data[0] if len(data) == 1 else None
-
-
-def tell_clients_of_stop(socketio: SocketIO, timeout_seconds: float) -> None:
-    """Close every WebSocket so that its client reconnects; wait for that no longer than ``timeout_seconds``."""
-    # not engineio's background tasks: their join returns at once for one that has not started yet
-    threads = [
-        threading.Thread(target=client.tell_restart, args=(timeout_seconds,), daemon=True)
-        for client in list(socketio.server.eio.sockets.values())
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()

@@ -49,11 +49,20 @@ def without_api_token(view: View) -> View:
     return view
 
 
+def at_once(view: View) -> View:
+    """Let a route answer at once, also after a pause of the hub."""
+    view.answers_at_once = True  # type: ignore[attr-defined]
+    return view
+
+
 def _needs_api_token() -> bool:
     if request.endpoint == "static":
         return (request.view_args or {}).get("filename") not in PUBLIC_FILES
-    view = current_app.view_functions.get(request.endpoint or "")
-    return not getattr(view, "needs_no_api_token", False)
+    return not _view_is("needs_no_api_token")
+
+
+def _view_is(mark: str) -> bool:
+    return getattr(current_app.view_functions.get(request.endpoint or ""), mark, False)
 
 
 def bearer_token() -> str | None:
@@ -81,7 +90,8 @@ def install(
             rates.count_request(request.environ)
         if not origin_allowed(request.headers.get("Origin"), request.environ, origins):
             return error_response("Origin not allowed", 403)
-        settle()
+        if not _view_is("answers_at_once"):
+            settle()
         if request.method == "OPTIONS" or not tokens or not _needs_api_token():
             return None
         if rates.token_valid(request.environ, presented_token(), tokens):

@@ -19,7 +19,7 @@ SIGNALS_LIMITS = (50, 200)  # with up to 4 KB each
 
 
 def add_history(routes: Blueprint, hub: PriceHub) -> None:
-    """Add ``GET /history``, ``/journal`` and ``/signals``."""
+    """Add ``GET /history``, ``/journal``, ``/signals`` and ``/alerts``."""
 
     @routes.get("/history")
     def history() -> Response:
@@ -43,6 +43,10 @@ def add_history(routes: Blueprint, hub: PriceHub) -> None:
         entries = hub.journal.query(after, begin, kinds, request.args.get("connection"), product, at_most)
         body = {"count": len(entries), "last_id": last_id, "events": [entry.body() for entry in entries]}
         return json_response({**body, "simulated": hub.simulated})
+
+    @routes.get("/alerts")
+    def alerts() -> Response:
+        return json_response(hub.alerts.body())
 
     @routes.get("/signals")
     def signals() -> Response:

@@ -26,6 +26,8 @@ MAX_ALERT_BYTES = 16_384
 # every route that a newcomer may try with a browser or curl
 INDEX = (
     "/health",
+    "/health/live",
+    "/health/ready",
     "/connections",
     "/connections/conn_000",
     "/plan",
@@ -34,9 +36,11 @@ INDEX = (
     "/price/BTC-USD/explain",
     "/gaps",
     "/latency",
+    "/metrics",
     "/history",
     "/journal",
     "/signals",
+    "/alerts",
     "/tickers",
     "/tickers/BTC-USD",
     "/priority-pairs",
@@ -45,7 +49,14 @@ INDEX = (
     "/clients",
     "/actions",
     "/status",
+    "/config",
+    "/services/status",
+    "/websocket/status",
+    "/performance/metrics",
     "/dashboard",
+    "/docs",
+    "/openapi.json",
+    "/asyncapi.json",
 )
 
 
@@ -204,7 +215,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         accepts = request.accept_mimetypes
         if accepts.quality("text/html") > accepts.quality("application/json"):
             return redirect(url_for(".dashboard"))
-        links = {"rest": list(INDEX), "socketio": "/socket.io/", "dashboard": "/dashboard"}
+        links = {"rest": list(INDEX), "socketio": "/socket.io/", "dashboard": "/dashboard", "docs": "/docs"}
         return json_response({"service": "price-hub", "simulated": hub.simulated, **links})
 
     return routes

@@ -1,4 +1,4 @@
-// What the volume detector and the spike bots said, the newest first.
+// What the detectors and the spike bots said, and when the hub called for somebody, the newest first.
 
 import { Source } from "./api.js";
 import { $, build, make, setHidden, setText } from "./dom.js";
@@ -9,7 +9,9 @@ import { view } from "./view.js";
 
 const EVERY_MS = 3000;
 const LIMIT = 100;
-const NAMES = { volume_alert: "volume", spike_alert: "spike", trade_update: "trade update" };
+const NAMES = { volume_alert: "volume", spike_alert: "spike", trade_update: "trade update", price_alert: "price", hub_alert: "hub" };
+const SPIKES = ["spike_alert", "price_alert"];
+const TONES = { critical: "bad", warning: "warn" };
 
 class Alerts {
   constructor() {
@@ -41,11 +43,13 @@ class Alerts {
 function measure(signal) {
   if (!signal.payload) return ["", String(signal.text ?? "")];
   const said = signal.payload;
-  if (signal.event === "spike_alert") {
+  if (signal.event === "hub_alert") return [said.state === "resolved" ? "over" : "", String(signal.text ?? "")];
+  if (SPIKES.includes(signal.event)) {
     const change = Number(said.pct_change);
     const size = Number.isFinite(change) ? `${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)}%` : "–";
     const prices = [said.old_price, said.new_price].map((price) => exact(String(price ?? "")));
-    return [size, `${String(said.spike_type ?? "spike").replaceAll("_", " ")}, ${prices.join(" → ")}`];
+    const over = said.event_type === "momentum_end" ? " is over" : "";
+    return [size, `${String(said.spike_type ?? "spike").replaceAll("_", " ")}${over}, ${prices.join(" → ")}`];
   }
   const ratio = Number(said.ratio ?? said.current_vol / said.avg_vol);
   const size = Number.isFinite(ratio) ? `${ratio.toFixed(ratio < 9.95 ? 1 : 0)}×` : "";
@@ -55,13 +59,18 @@ function measure(signal) {
   return [size, price + usual];
 }
 
+function toneOf(signal) {
+  if (signal.event !== "hub_alert" || !signal.payload) return "info";
+  return signal.payload.state === "resolved" ? "ok" : (TONES[signal.payload.severity] ?? "info");
+}
+
 function makeRow(signal) {
   const [size, what] = measure(signal);
   const subject = signal.symbol ? makeSubject(String(signal.symbol)) : make("span", "–");
   const row = build("li", "entry", makeMark("alert"), makeTime(signal.time),
     build("p", "what", subject, " ", make("span", what, "text")), make("strong", size, "length"));
   row.title = String(signal.text ?? "");
-  row.dataset.tone = "info";
+  row.dataset.tone = toneOf(signal);
   row.dataset.kind = String(signal.event);
   return row;
 }

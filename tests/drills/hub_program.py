@@ -1,9 +1,11 @@
 """A hub with something wrong in its own process, on command: SIGUSR1 begins it, SIGUSR2 ends it.
 
-    python -m tests.drills.hub_program listener|workers|names|rotate|rotate_all [the hub's own flags]
+    python -m tests.drills.hub_program TROUBLE [the hub's own flags]
 
-Nothing of the hub is replaced: it gets a listener that raises, the steps of its workers raise once, the system's
-resolver fails, or it is asked to rotate BTC-USD's connection or all of them.
+Nothing of the hub is replaced: it gets a listener that raises (``listener``), the steps of its workers raise once
+(``workers``), the system's resolver fails (``names``, ``names_stalled``), it is asked to rotate BTC-USD's connection
+or all of them (``rotate``, ``rotate_all``), its loop is held for ``HOLD_SECONDS`` (``busy``, ``blocked``), or its disk
+never answers (``store_hangs``).
 """
 
 from hub import green
@@ -11,6 +13,7 @@ from hub import green
 green.patch()  # before anything else is imported
 
 import itertools
+import os
 import signal
 import socket
 import sys
@@ -114,17 +117,52 @@ def rotate(hub: PriceHub) -> None:
     threading.Thread(target=ask, daemon=True).start()
 
 
+def hold_the_loop(hub: PriceHub) -> None:  # noqa: ARG001 - as the others
+    """Keep the event loop from coming round, each time that it begins."""
+
+    def hold() -> None:
+        while True:
+            _wrong.wait()
+            _wrong.clear()
+            {"busy": a_busy_handler, "blocked": a_blocking_call}[trouble](float(os.environ["HOLD_SECONDS"]))
+
+    threading.Thread(target=hold, daemon=True).start()
+
+
+def a_busy_handler(seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+def a_blocking_call(seconds: float) -> None:
+    green.native("time").sleep(seconds)
+
+
+def store_hangs(hub: PriceHub) -> None:
+    """Let the ledger's next write never end, as on a disk that is gone."""
+    write = hub.store._write
+
+    def hang(*arguments: Any) -> None:
+        if _wrong.is_set():
+            green.native("os").write(1, b"the disk hangs\n")
+            green.native("time").sleep(3600)
+        write(*arguments)
+
+    hub.store._write = hang
+
+
 TROUBLES = {
     "listener": listener, "workers": workers, "names": names, "names_stalled": names, "rotate": rotate,
-    "rotate_all": rotate,
+    "rotate_all": rotate, "busy": hold_the_loop, "blocked": hold_the_loop, "store_hangs": store_hangs,
 }  # fmt: skip
 
 
 class Troubled(server.Service):
     """The service, with what can go wrong in it."""
 
-    def __init__(self, settings: Any) -> None:
-        super().__init__(settings)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         TROUBLES[trouble](self.hub)
 
 

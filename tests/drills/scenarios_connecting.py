@@ -165,7 +165,7 @@ ENDPOINTS = [
         while_broken=others_live, heal_within=BACK_SECONDS, host=HOST, trouble="names", environment=CAPPED,
     ),
     Scenario(
-        "U16 DNS takes 30 s", unresolved, lost_by("connect_timeout"), FIRST_SECONDS + TIMEOUT_SECONDS, hold=4.0,
+        "U16 DNS takes 30 s", unresolved, lost_by("dns"), FIRST_SECONDS + TIMEOUT_SECONDS, hold=4.0,
         mend=resolved, while_broken=others_live, heal_within=TIMEOUT_SECONDS + BACK_SECONDS, host=HOST,
         trouble="names_stalled", environment=CAPPED, quick=False,
     ),

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,73 +15,24 @@ import requests
 import socketio
 import websocket
 
+from benchmarks.common import CORES, Process, module
 from hub import green
 from hub.simulator.launch import launch
 from tests.conftest import eventually
+from tests.gunicorn_process import Gunicorn
 
-ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 8.0
-
-
-class Gunicorn:
-    """gunicorn as a subprocess, on a port that stays the same over restarts."""
-
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.folder = folder
-        self.env = {**env, "PORT": str(self.port)}
-        self.log = folder / "gunicorn.log"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "gunicorn", "-c", "docker/gunicorn.conf.py", *arguments, "wsgi:app"]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=self.folder, env=self.env, stdout=log, stderr=log, start_new_session=True
-            )
-        return self.process
-
-    def start_and_wait(self) -> None:
-        process = self.start()
-
-        def healthy() -> bool:
-            assert process.poll() is None, self.log.read_text()
-            try:
-                return requests.get(self.url + "/health", timeout=2).status_code == 200
-            except requests.RequestException:
-                return False
-
-        eventually(healthy, 30)
-
-    def kill(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
 
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[object]:
-    with launch(["--products", "30"]) as simulator:
+    with launch(["--products", "30", "--rate", "150"]) as simulator:
         yield simulator
 
 
 @pytest.fixture
 def gunicorn(simulator, tmp_path: Path) -> Iterator[Gunicorn]:  # type: ignore[no-untyped-def]
-    folder = tmp_path / "image"
-    for sources in re.findall(r"(?m)^COPY (?!--)(.+) \S+$", (ROOT / "docker/Dockerfile").read_text()):
-        for source in sources.split():
-            if (ROOT / source).is_dir():
-                shutil.copytree(ROOT / source, folder / source, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                (folder / source).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / source, folder / source)
-    env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
-    env.update(WS_URL=simulator.ws_url, REST_URL=simulator.rest_url, WS_DIALECT="exchange", HOST="127.0.0.1")
-    env.update(STATE_DIR=str(tmp_path / "state"), WEB_CONCURRENCY="4")  # as some hosts set it: must not matter
-    server = Gunicorn(folder, env)
+    server = Gunicorn(simulator, tmp_path, WEB_CONCURRENCY="4")  # as some hosts set it: must not matter
     yield server
     server.kill()
 
@@ -168,6 +115,7 @@ def test_asked_for_a_second_worker_it_stays_with_one(gunicorn: Gunicorn) -> None
 def test_it_ends_in_time_and_its_clients_come_back(
     gunicorn: Gunicorn, stop: signal.Signals, transports: list[str] | None
 ) -> None:
+    gunicorn.env["DRAIN_SECONDS"] = "1"
     gunicorn.start_and_wait()
     client, tickers = connect(gunicorn.url, transports)
     try:
@@ -189,6 +137,7 @@ def test_it_ends_in_time_and_its_clients_come_back(
 
 
 def test_a_websocket_is_closed_as_by_a_restart(gunicorn: Gunicorn) -> None:
+    gunicorn.env["DRAIN_SECONDS"] = "1"
     gunicorn.start_and_wait()
     url = gunicorn.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
     client = websocket.create_connection(url, timeout=5)
@@ -196,7 +145,7 @@ def test_a_websocket_is_closed_as_by_a_restart(gunicorn: Gunicorn) -> None:
     assert gunicorn.process is not None
     gunicorn.process.send_signal(signal.SIGTERM)
     frames: list[tuple[int, bytes]] = []
-    eventually(lambda: frames.append(client.recv_data(control_frame=True)) or frames[-1][0] == 8, 5)
+    eventually(lambda: frames.append(client.recv_data(control_frame=True)) or frames[-1][0] == 8, 5, 0.0)
     assert int.from_bytes(frames[-1][1][:2]) == 1012, "service restart"
     assert not any(data[:1] in (b"1",) or data[:2] == b"41" for _, data in frames), "either makes clients stop for good"
     client.close()
@@ -222,3 +171,69 @@ def test_a_body_without_an_end_stops_nobody(gunicorn: Gunicorn, piece: bytes) ->
     assert answer.endswith(b'{"error":"Bad Request"}')
     assert requests.get(gunicorn.url + "/health", timeout=5).headers["Server"] == "hub"
     assert "Traceback" not in gunicorn.log.read_text()
+
+
+def test_a_worker_whose_loop_hangs_is_replaced(gunicorn: Gunicorn) -> None:
+    gunicorn.env["LOOP_STALL_EXIT_SECONDS"] = "3"
+    (gunicorn.folder / "stuck.py").write_text(
+        "from wsgi import app, service\nimport signal\nfrom hub import green\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: green.native('time').sleep(60))\n"
+    )
+    gunicorn.start_and_wait("stuck:app")
+    assert gunicorn.process is not None
+    (worker,) = gunicorn.workers()
+    os.kill(worker, signal.SIGUSR2)
+    live = lambda: requests.get(gunicorn.url + "/health/live", timeout=1).status_code == 200  # noqa: E731
+    eventually(lambda: gunicorn.workers() not in ([worker], []), 10)
+    eventually(lambda: quietly(live), 20)
+    log = gunicorn.log.read_text()
+    assert "does not come back, the process ends" in log
+    assert "stuck.py" in log
+    assert "WORKER TIMEOUT" not in log, "gunicorn's own bound is later"
+    gunicorn.process.send_signal(signal.SIGTERM)
+    assert gunicorn.process.wait(timeout=STOP_SECONDS) == 0
+
+
+def test_a_hurried_stop_is_quick(gunicorn: Gunicorn) -> None:
+    gunicorn.env["DRAIN_SECONDS"] = "20"
+    gunicorn.start_and_wait()
+    client, _ = connect(gunicorn.url)
+    assert gunicorn.process is not None
+    begun = time.monotonic()
+    gunicorn.process.send_signal(signal.SIGTERM)
+    eventually(lambda: requests.get(gunicorn.url + "/health/ready", timeout=2).json()["status"] == "draining", 3)
+    gunicorn.process.send_signal(signal.SIGTERM)  # which a service manager may send twice
+    time.sleep(1.0)
+    assert requests.get(gunicorn.url + "/health/live", timeout=2).status_code == 200
+    gunicorn.process.send_signal(signal.SIGINT)
+    assert gunicorn.process.wait(timeout=5) == 0
+    assert time.monotonic() - begun < 6
+    assert "Traceback" not in gunicorn.log.read_text()
+    client.shutdown()
+
+
+def test_a_crowd_misses_nothing_and_is_sent_away(gunicorn: Gunicorn) -> None:
+    gunicorn.env["DRAIN_SECONDS"] = "1"
+    gunicorn.start_and_wait()
+    assert gunicorn.process is not None
+    with Process(module("benchmarks.clients", gunicorn.port, 100, "sample"), CORES[-1]) as crowd:
+        crowd.answer()
+        begun = time.monotonic()
+        seen = crowd.ask("expect 1000")
+        assert seen["out_of_order"] == 0
+        assert time.monotonic() - begun < 10
+        assert requests.get(gunicorn.url + "/health", timeout=5).json()["clients"] == 100
+        crowd.tell("ends")
+        started = time.monotonic()
+        gunicorn.process.send_signal(signal.SIGTERM)
+        ended = crowd.answer()
+        assert gunicorn.process.wait(timeout=STOP_SECONDS) == 0
+        assert time.monotonic() - started < STOP_SECONDS
+    assert ended["told"] == ended["restarts"] == 100
+
+
+def quietly(ask: Callable[[], bool]) -> bool:
+    try:
+        return ask()
+    except requests.RequestException:
+        return False

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,69 +12,17 @@ import requests
 import socketio
 import websocket
 
-from tests.conftest import HubProcess, need
+from tests import nginx
+from tests.conftest import HubProcess
 
-CONFIG = Path(__file__).parents[2] / "docker/nginx.conf"
 FOREIGN = "http://elsewhere.example"
 POLL = "/socket.io/?EIO=4&transport=polling"
 
 
-def write_config(folder: Path, backend_port: int | None, port: int) -> Path:
-    """The shipped file with other addresses and folders; that each stands in it is asserted."""
-    text = CONFIG.read_text(encoding="utf-8")
-    changes = {
-        "http://backend:5000": f"http://127.0.0.1:{backend_port}" if backend_port else "http://backend:5000",
-        "listen 8080;": f"listen 127.0.0.1:{port};",
-        " /tmp/": f" {folder}/",
-        "worker_processes auto;": "worker_processes 1;",
-    }
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    config = folder / "nginx.conf"
-    config.write_text(text, encoding="utf-8")
-    return config
-
-
 @pytest.fixture(scope="module")
-def nginx() -> str:
-    found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    return found or need("nginx", "what stands before the hub")
-
-
-@pytest.fixture(scope="module")
-def site(nginx: str, hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_nginx(nginx, hub.port, tmp_path_factory.mktemp("nginx")) as url:
+def site(hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with nginx.running(tmp_path_factory.mktemp("nginx"), hub.port) as url:
         yield url
-
-
-@contextlib.contextmanager
-def running_nginx(nginx: str, hub_port: int, tmp_path: Path) -> Iterator[str]:
-    """Run the shipped configuration before a hub; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # As root its workers would be "nobody", who can't enter pytest's folder.
-    options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-    command = [nginx, "-p", str(tmp_path), "-c", str(write_config(tmp_path, hub_port, port)), "-g", options]
-    log = tmp_path / "stderr.log"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(command, stderr=stderr, stdout=stderr)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + 10
-        while True:
-            assert process.poll() is None, log.read_text()
-            try:
-                requests.get(url + "/nginx-alive", timeout=1)
-                break
-            except requests.ConnectionError:
-                assert time.monotonic() < end, log.read_text()
-                time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 def handshake(site: str, origin: str | None, *headers: str) -> int:
@@ -144,11 +88,8 @@ def test_a_site_behind_tls_may_connect(site: str) -> None:
     assert handshake(site, origin, "X-Forwarded-Proto: https") == 101
 
 
-def test_nginx_starts_before_the_hub_has_a_name(nginx: str, tmp_path: Path) -> None:
-    options = "user root;" if os.geteuid() == 0 else ""
-    command = [nginx, "-t", "-p", str(tmp_path), "-c", str(write_config(tmp_path, None, 18080)), "-g", options]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stderr
+def test_nginx_starts_before_the_hub_has_a_name(tmp_path: Path) -> None:
+    assert nginx.check(tmp_path, nginx.write_config(tmp_path, None, 18080)) == ""
 
 
 def test_null_and_claimed_origins_are_refused(site: str) -> None:
@@ -176,11 +117,11 @@ def test_rest_tells_its_own_page_alone_that_it_may_read(site: str) -> None:
 
 
 def test_a_configured_front_end_may_connect_from_its_own_site(
-    nginx: str, hub_factory: Callable[..., HubProcess], tmp_path: Path
+    hub_factory: Callable[..., HubProcess], tmp_path: Path
 ) -> None:
     front = "https://prices.example.com"
     hub = hub_factory(["--products", "20"], FRONTEND_URL=front, TRUSTED_PROXIES="127.0.0.1", MAX_CLIENTS_PER_IP="1")
-    with running_nginx(nginx, hub.port, tmp_path) as site:
+    with nginx.running(tmp_path, hub.port) as site:
         assert handshake(site, front) == 101
         assert handshake(site, "http://prices.example.com") in (400, 403), "another scheme"
         assert handshake(site, front + ".evil.example") in (400, 403)

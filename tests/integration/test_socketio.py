@@ -331,37 +331,6 @@ def test_malformed_packets_end_their_sender_only(
     assert "Traceback" not in hub.log()
 
 
-def test_sigterm_tells_clients_and_they_come_back(
-    hub_factory: Callable[..., HubProcess], listen: Callable[..., Listener], tmp_path: Path
-) -> None:
-    hub = hub_factory(simulator=["--products", "30", "--rate", "300"])
-    hub.wait_until_covered()
-    listeners = [listen(hub.url), listen(hub.url, ["websocket"]), listen(hub.url, ["polling"])]
-    eventually(lambda: all(len(listener.events["ticker_update"]) > 60 for listener in listeners))
-    begun = time.monotonic()
-    assert hub.terminate() == 0
-    assert time.monotonic() - begun < 8
-    for listener in listeners[:2]:  # a client that polls may be between two polls at that moment
-        assert listener.events["hub_stopping"] == [{"reconnect": True}]
-    next_state = tmp_path / "next"
-    next_state.mkdir()
-    assert hub.simulator is not None
-    successor = HubProcess(
-        None,
-        {
-            "WS_URL": hub.simulator.ws_url, "REST_URL": hub.simulator.rest_url, "WS_DIALECT": "exchange",
-            "STATE_DIR": str(next_state),
-        },
-        ["--port", str(hub.port)],
-    )  # fmt: skip
-    try:
-        eventually(lambda: [listener.connects for listener in listeners] == [2, 2, 2], 20)
-    finally:
-        for listener in listeners:
-            listener.close()
-        successor.stop()
-
-
 def test_threads_do_not_grow_with_clients(hub: HubProcess) -> None:
     threads = lambda: len(list(Path(f"/proc/{hub.process.pid}/task").iterdir()))  # noqa: E731
     before, clients_before = threads(), hub.health()["clients"]

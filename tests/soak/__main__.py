@@ -1,6 +1,6 @@
 """Play the long runs, or those named, print what came of them, and put it into docs/soak.md:  make soak ARGS=a_crowd.
 
-All of them take about 55 minutes. A run's part of the document stays as it was while others are played anew.
+All of them take about an hour. A run's part of the document stays as it was while others are played anew.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from datetime import UTC, datetime
 from tests.conftest import ROOT
 from tests.soak.crowds import RUNS as CROWDS
 from tests.soak.dashboard import RUNS as DASHBOARD
+from tests.soak.documents import RUNS as DOCUMENTS
+from tests.soak.hindrances import RUNS as HINDRANCES
 from tests.soak.outages import RUNS as OUTAGES
 from tests.soak.rotations import RUNS as ROTATIONS
 from tests.soak.runs import RUNS, Report, all_connections_killed, half_of_them_quiet, the_hub_stands_still
+from tests.soak.stops import RUNS as STOPS
 
 Run = Callable[[], Report]
-ALONE: tuple[Run, ...] = (*CROWDS, *ROTATIONS, *OUTAGES, *DASHBOARD)
+ALONE: tuple[Run, ...] = (*CROWDS, *ROTATIONS, *OUTAGES, *DASHBOARD, *DOCUMENTS, *STOPS, *HINDRANCES)
 DOCUMENT = ROOT / "docs" / "soak.md"
 HEAD = """# Long runs
 

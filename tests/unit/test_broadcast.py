@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hub.fanout import broadcast
 from hub.fanout.batch import TICK, Batch
-from hub.fanout.broadcast import MAX_BATCH_BYTES, MAX_GATHERED, MAX_JOINS, CutReason, Fanout, Mode
+from hub.fanout.broadcast import MAX_BATCH_BYTES, MAX_GATHERED, MAX_JOINS, CutReason, Fanout, Figures, Mode
 from hub.fanout.choice import EVERYTHING, Choice
 from hub.logs import Cooldown
 from tests.conftest import eventually
@@ -48,6 +48,10 @@ class Reader:
 
     def cut(self, reason: CutReason) -> None:
         self.cuts.append(reason)
+
+    def figures(self, now: float) -> Figures:
+        taken = sum(len(batch.frames) for batch in self.batches)
+        return Figures("client", "websocket", now, 0.0, 0, False, 0.0, 0, 0, taken)
 
     def read(self) -> list[tuple[str, object]]:
         return [tuple(json.loads(packet.data[1:])) for batch in self.batches for packet in batch.packets()]
@@ -546,3 +550,42 @@ def test_a_bug_in_a_turn_does_not_end_the_thread(caplog: pytest.LogCaptureFixtur
     bench.fanout.stop(5)
     assert "fanout" not in {thread.name for thread in threading.enumerate()}
     assert "Traceback" in caplog.text
+
+
+# -- what was sent ---------------------------------------------------------------------------------------
+
+
+def sent(fanout: Fanout) -> broadcast.Sent:
+    return fanout.sent([client.figures(0.0) for client, _ in fanout.clients()])
+
+
+def test_what_was_sent_outlives_the_clients() -> None:
+    bench = Bench()
+    bench.tick()
+    assert sent(bench.fanout) == (0, 0, 0, 0, 0)  # nobody wanted it
+    clients = {name: bench.join(name) for name in ("a", "b", "c")}
+    bench.fanout.choose("c", Choice(frozenset({"ETH-USD"})))
+    for product in ("BTC-USD", "ETH-USD"):
+        bench.tick(product)
+        bench.step()
+    before = sent(bench.fanout)
+    deliveries = sum(len(batch.messages) for client in clients.values() for batch in client.batches)
+    taken = sum(len(batch.frames) for client in clients.values() for batch in client.batches)
+    assert before == (2, deliveries, taken, 0, 0)
+    for name in ("a", "b", "c", "c"):
+        bench.fanout.remove(name)
+        assert sent(bench.fanout) == before
+
+
+def test_what_was_sent_to_one_that_leaves_as_it_joins_stays_counted() -> None:
+    bench = Bench()
+    bench.tick()
+    reader = Leaver(0)
+    reader.batches.append(Batch([broadcast.Message("e", "1")]))
+    reader.welcome = reader.offer  # type: ignore[method-assign]
+    bench.fanout.add("a", reader)
+    before = sent(bench.fanout).taken_bytes
+    assert before > 0
+    bench.step()
+    assert not bench.fanout.has("a")
+    assert sent(bench.fanout).taken_bytes == before

@@ -21,6 +21,8 @@ def test_the_settings_table_names_every_setting_with_its_default() -> None:
             assert not item.default or str(item.default).startswith(("wss://", "https://"))
         elif isinstance(item.default, int | float):
             assert float(shown) == item.default
+        elif isinstance(item.default, tuple):
+            assert shown.strip() == ",".join(item.default)
         else:
             assert shown.strip() == item.default
 

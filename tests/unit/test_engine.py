@@ -22,6 +22,7 @@ from hub.fanout.broadcast import CutReason, Fanout
 from hub.fanout.choice import Choice
 from hub.fanout.client import ANSWERS_PART, MAX_POLLING_PACKETS, ClientSocket
 from hub.fanout.engine import HubEngine
+from hub.fanout.farewell import LAST_SECONDS, send_away
 from hub.fanout.limits import BURST_SECONDS, Limits
 from hub.wire import close_frame, text_frame
 from tests.conftest import eventually
@@ -241,35 +242,100 @@ def test_what_it_chose_rules_what_is_held(client: ClientSocket) -> None:
 
 
 def test_a_restart_is_told_last(client: ClientSocket, peer: Peer) -> None:
+    client.upgraded = True
     client.outbox.put(Control(packet.Packet(packet.MESSAGE, "x" * (LIMIT // 2))))
     client.offer(batch_of(*range(1_000)), 0.0)
     client.offer(Batch([Message("hub_stopping", '{"n":0}')]), 0.0)
     assert client.outbox.lagging
-    done = in_thread(lambda: client.tell_restart(5.0))
     data = b""
-    while (found := peer.read()) or done.empty():
+    while not client.leave():
         client._write_some()
-        data += found
+        data += peer.read()
+        assert not client.offer(batch_of(1), 0.0), "nothing may follow the close frame"
+    data += peer.read()
     assert data.endswith(close_frame(1012))
     assert text_frame(b'42["hub_stopping",{"n":0}]') in data
     assert peer.theirs.recv(1) == b""  # the end
+    assert client.leave()
 
 
-def test_who_does_not_read_is_not_waited_for_at_a_restart(
+def test_who_does_not_read_is_given_up_at_a_restart(
     client: ClientSocket, peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    client.upgraded = True
     client.offer(batch_of(1, filling=LIMIT - 100), 0.0)
-    client.tell_restart(0.01)
+    assert not client.leave()
+    client.cut_leaving()
     assert "was not told of the stop" in caplog.text
     peer.read()
     assert peer.theirs.recv(1) == b""
 
 
-def test_a_restart_ends_a_waiting_poll(client: ClientSocket) -> None:
+def test_a_restart_ends_a_waiting_poll_and_the_session(engine: HubEngine, client: ClientSocket) -> None:
     answer = in_thread(client.poll)
     eventually(lambda: client._waiting, 5, 0.001)
-    client.tell_restart(5.0)
+    assert client.leave()
     assert [pkt.packet_type for pkt in answer.get(timeout=2)] == [packet.NOOP]
+    assert engine.sockets == {}, "the next poll is refused, so that the client comes back"
+
+
+def test_who_polls_gets_what_is_queued_before_its_session_ends(engine: HubEngine, client: ClientSocket) -> None:
+    client.offer(batch_of(*range(MAX_POLLING_PACKETS + 1)), 0.0)
+    assert not client.leave()
+    assert len(client.poll()) == MAX_POLLING_PACKETS
+    assert not client.leave()
+    assert numbers(client.poll()) == [MAX_POLLING_PACKETS]
+    assert client.leave()
+    assert engine.sockets == {}
+
+
+def test_who_upgrades_is_sent_away_as_a_websocket(client: ClientSocket, peer: Peer) -> None:
+    client.upgrading, client._writable = True, False
+    assert not client.leave()
+    client.upgrading, client.upgraded, client._writable = False, True, True
+    assert client.leave()
+    assert peer.read() == close_frame(1012)
+
+
+class Leaving:
+    """A client that is gone once it was asked so often; never, if that is None."""
+
+    def __init__(self, times: int | None = 1) -> None:
+        self.times = times
+        self.asked_at: list[float] = []
+        self.was_cut = False
+
+    def leave(self) -> bool:
+        self.asked_at.append(time.monotonic())
+        return self.times is not None and len(self.asked_at) >= self.times
+
+    def cut_leaving(self) -> None:
+        self.was_cut = True
+
+
+def test_clients_are_sent_away_spread_over_the_time(engine: HubEngine) -> None:
+    clients = [Leaving(1 + number % 2) for number in range(100)]
+    engine.sockets.update({str(number): client for number, client in enumerate(clients)})  # type: ignore[misc]
+    begun = time.monotonic()
+    send_away(engine, 1.0, lambda: False)
+    took = time.monotonic() - begun
+    assert 1.0 <= took < 1.5
+    moments = [client.asked_at[0] - begun for client in clients]
+    assert all(sum(quarter <= 4 * moment < quarter + 1 for moment in moments) >= 10 for quarter in range(4))
+    assert moments != sorted(moments), "in no order that they could have in common"
+    assert not any(client.was_cut for client in clients)
+
+
+@pytest.mark.parametrize("hurried_after", [0.0, 0.2])
+def test_who_is_hurried_sends_all_away_at_once_and_waits_a_second_for_the_last(
+    engine: HubEngine, hurried_after: float
+) -> None:
+    clients = [*(Leaving() for _ in range(20)), Leaving(None)]
+    engine.sockets.update({str(number): client for number, client in enumerate(clients)})  # type: ignore[misc]
+    begun = time.monotonic()
+    send_away(engine, 30.0, lambda: time.monotonic() - begun >= hurried_after)
+    assert time.monotonic() - begun < hurried_after + LAST_SECONDS + 0.5
+    assert [client.was_cut for client in clients] == [False] * 20 + [True]
 
 
 # -- the end -------------------------------------------------------------------------------------------

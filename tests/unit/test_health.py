@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from flask import Flask
 
-from hub.detect.health import ErrorWindow, HealthInput, coverage_percentage, headline, verdict
+from hub.detect.health import ErrorWindow, HealthInput, coverage_percentage, headline, readiness, verdict
 from hub.hub import PriceHub
 from hub.model import HealthStatus, Heartbeat, Source, Ticker, Trust
 from hub.settings import Settings
@@ -250,3 +250,28 @@ def test_the_headline_says_whether_every_price_can_be_trusted(
     trust: dict[str, int], said: tuple[str, str, int]
 ) -> None:
     assert headline(trust) == said
+
+
+@pytest.mark.parametrize(
+    ("trust", "status", "reason"),
+    [
+        ({"live": 300, "quiet": 26}, "ready", None),
+        ({"quiet": 1}, "ready", None),
+        ({"live": 60, "behind": 20, "stale": 20}, "ready", None),
+        ({"behind": 326}, "ready", None),  # all connections were lost a moment ago
+        ({"live": 79, "stale": 20, "starting": 1}, "without_evidence", "only 79 of 100 prices were proved lately"),
+        ({"stale": 1326}, "without_evidence", "only 0 of 1,326 prices were proved lately"),
+        ({"live": 4, "starting": 1, "halted": 50, "delisted": 50}, "ready", None),
+        ({"halted": 5}, "ready", None),  # the exchange says so: that is evidence
+        ({}, "without_evidence", "it is not known yet which products there are"),
+    ],
+)
+def test_ready_is_a_hub_with_evidence(trust: dict[str, int], status: str, reason: str | None) -> None:
+    reasons = [reason] if reason else []
+    assert readiness(1000.0, True, False, trust, 0) == (status, reasons)
+    young = "starting" if reason else "ready"
+    assert readiness(59.9, False, False, trust, 0) == (young, reasons)
+    assert readiness(60.0, False, False, trust, 0)[0] == status
+    assert readiness(59.9, True, False, trust, 0)[0] == status
+    assert readiness(1.0, False, True, trust, 0) == ("draining", ["the hub is about to stop", *reasons])
+    assert readiness(1000.0, True, False, trust, 2) == (status, [*reasons, "2 of the hub's own workers failed lately"])

@@ -87,7 +87,8 @@ def test_pure_modules_know_the_model_alone(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["hub.payload", "hub.wire", "hub.sampled", "hub.detect.volume", "hub.detect.health",
-                                    "hub.web.origins", "hub.fanout.choice", "hub.fanout.limits"])  # fmt: skip
+                                    "hub.web.origins", "hub.fanout.choice", "hub.fanout.limits",
+                                    "hub.doctor.judge"])  # fmt: skip
 def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
     assert of_hub(module) <= {"hub.model"}
     assert not within(MODULES[module], *IMPURE)
@@ -113,6 +114,7 @@ ALLOWED = {
         "hub.fanout.batch", "hub.fanout.broadcast", "hub.fanout.choice", "hub.fanout.limits", "hub.fanout.outbox",
         "hub.fanout.engine", "hub", "hub.green", "hub.logs", "hub.wire",
     },
+    "hub.fanout.farewell": {"hub.fanout.engine"},
     "hub.fanout.engine": {"hub.fanout.broadcast", "hub.fanout.client", "hub.fanout.limits", "hub.logs"},
     "hub.book": {"hub.entry", "hub.model", "hub.payload", "hub.trust"},
     "hub.entry": {"hub.feed.continuity", "hub.model", "hub.trust"},
@@ -120,7 +122,7 @@ ALLOWED = {
     "hub.journal": {"hub.payload"},
     "hub.notes": {"hub.catalogue_keeper", "hub.journal", "hub.model", "hub.parse"},
     "hub.rings": {"hub.fanout.latency"},
-    "hub.history": {"hub.hub", "hub.model", "hub.rings", "hub.summary", "hub.worker"},
+    "hub.history": {"hub.fanout.latency", "hub.hub", "hub.model", "hub.rings", "hub.summary", "hub.worker"},
     "hub.records": {"hub.journal", "hub.logs", "hub.rings"},
     "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.records", "hub.worker"},
     "hub.past": {
@@ -139,13 +141,52 @@ ALLOWED = {
     "hub.sampled": {"hub.model"},
     "hub.board": {"hub.feed.connection", "hub.hub", "hub.model", "hub.payload", "hub.sampled", "hub.worker"},
     "hub.slots": {"hub.feed.connection", "hub.feed.pool", "hub.hub", "hub.model", "hub.payload"},
-    "hub.audience": {"hub.hub"},
+    "hub.audience": {"hub.fanout.broadcast", "hub.fanout.choice", "hub.hub"},
+    "hub.metrics": {
+        "hub", "hub.fanout.broadcast", "hub.fanout.latency", "hub.feed.dialects", "hub.feed.dialects.advanced_trade",
+        "hub.feed.dialects.exchange", "hub.hub", "hub.logs", "hub.model",
+    },
+    "hub.services": {"hub.hub", "hub.worker"},
+    "hub.sockets": {"hub.audience", "hub.hub", "hub.model"},
+    "hub.performance": {"hub.audience", "hub.fanout.latency", "hub.hub", "hub.rings"},
     "hub.explain": {"hub.feed.connection", "hub.hub", "hub.payload"},
-    "hub.summary": {"hub.detect", "hub.detect.health", "hub.logs", "hub.hub", "hub.model", "hub.payload"},
+    "hub.summary": {
+        "hub.detect", "hub.detect.health", "hub.hub", "hub.logs", "hub.lookout", "hub.model", "hub.payload",
+    },
+    "hub.loop_watch": {"hub", "hub.green", "hub.worker"},
     "hub.worker": set(),
     "hub.logs": {"hub.log_writer"},
     "hub.log_writer": {"hub.green"},
-    "hub.config": {"hub.settings"},
+    "hub.config": {"hub", "hub.alerts.targets", "hub.settings", "hub.usage"},
+    "hub.usage": {"hub.settings"},
+    "hub.doctor.alerts": {
+        "hub", "hub.alerts.targets", "hub.doctor", "hub.doctor.judge", "hub.feed", "hub.feed.dial", "hub.feed.tls",
+        "hub.green", "hub.settings",
+    },
+    "hub.doctor": {
+        "hub.doctor.alerts", "hub.doctor.exchange", "hub.doctor.judge", "hub.doctor.machine", "hub.settings"
+    },
+    "hub.doctor.judge": set(),
+    "hub.doctor.machine": {"hub.doctor", "hub.doctor.judge", "hub.green", "hub.settings"},
+    "hub.doctor.exchange": {
+        "hub.doctor", "hub.doctor.judge", "hub.green", "hub.model", "hub.settings", *room("feed")
+    },
+    "hub.lookout": {"hub.detect.rules", "hub.hub", "hub.model"},
+    "hub.detect.spikes": set(),
+    "hub.detect.rules": {"hub.detect.health", "hub.detect.spikes", "hub.detect.volume", "hub.model"},
+    "hub.alerts": set(),
+    "hub.alerts.breaker": set(),
+    "hub.alerts.targets": {"hub", "hub.parse"},
+    "hub.alerts.post": {"hub", "hub.alerts.targets", "hub.green"},
+    "hub.alerts.words": {"hub.detect.rules", "hub.payload"},
+    "hub.alerts.channel": {
+        "hub.alerts.breaker", "hub.alerts.post", "hub.detect.rules", "hub.feed.backoff", "hub.logs", "hub.payload",
+        "hub.worker",
+    },
+    "hub.alerts.desk": {
+        "hub.alerts.channel", "hub.alerts.post", "hub.alerts.targets", "hub.alerts.words", "hub.detect.rules",
+        "hub.payload", "hub.settings",
+    },
     "hub.settings": {"hub.parse"},
     "hub.parse": set(),
     "hub.green": {"hub.green_http"},
@@ -157,6 +198,11 @@ ALLOWED = {
 @pytest.mark.parametrize("module", ALLOWED)
 def test_a_room_of_its_own_imports_these_and_nothing_else(module: str) -> None:
     assert of_hub(module) <= ALLOWED[module]
+
+
+@pytest.mark.parametrize("module", ["hub.detect.spikes", "hub.detect.rules", "hub.alerts.breaker", "hub.alerts.words"])
+def test_what_decides_on_alerts_is_told_the_time_and_opens_nothing(module: str) -> None:
+    assert not within(MODULES[module], *IMPURE)
 
 
 def test_the_book_is_told_the_time_and_opens_nothing() -> None:
@@ -172,14 +218,16 @@ def test_a_histogram_reads_the_clock_and_no_more() -> None:
     assert within(MODULES["hub.fanout.latency"], *IMPURE) == {"time"}
 
 
-@pytest.mark.parametrize("name", ["audience", "board", "explain", "plan", "slots", "summary"])
+@pytest.mark.parametrize("name", ["audience", "board", "explain", "lookout", "metrics", "performance", "plan",
+                                  "services", "slots", "sockets", "summary"])
 def test_to_tell_of_the_hub_needs_it_for_its_types_alone(name: str) -> None:
     (guarded,) = [
         node for node in ast.parse((ROOT / "hub" / f"{name}.py").read_text()).body
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     ]  # fmt: skip
     names = set(imports(guarded, "hub"))
-    assert names == within(MODULES[f"hub.{name}"], "hub.hub", "hub.feed")
+    pure = within(MODULES[f"hub.{name}"], "hub.feed.dialects")
+    assert names == within(MODULES[f"hub.{name}"], "hub.hub", "hub.feed") - pure
 
 
 @pytest.mark.parametrize("module", [*room("fanout"), *room("detect")])
@@ -191,8 +239,8 @@ def test_fanout_and_detect_do_not_know_each_other_or_the_web(module: str) -> Non
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_the_web_and_the_server_know_the_composition_root(module: str) -> None:
     inner = (
-        "hub.hub", "hub.server", "hub.audience", "hub.board", "hub.explain", "hub.flow", "hub.history", "hub.plan",
-        "hub.slots", "hub.summary",
+        "hub.hub", "hub.server", "hub.audience", "hub.board", "hub.explain", "hub.flow", "hub.history", "hub.lookout",
+        "hub.metrics", "hub.plan", "hub.performance", "hub.services", "hub.slots", "hub.sockets", "hub.summary",
     )  # fmt: skip
     if module in inner or module.startswith("hub.web"):
         return
@@ -214,7 +262,7 @@ def test_the_simulator_is_an_exchange_and_no_part_of_the_hub(module: str) -> Non
     rooms = ("hub.book", "hub.feed", "hub.fanout", "hub.detect", "hub.web", "hub.hub", "hub.server", "hub.config",
              "hub.settings", "hub.ledger", "hub.store", "hub.past", "hub.watch", "hub.explain", "hub.plan",
              "hub.summary", "hub.catalogue_keeper", "hub.audience", "hub.board", "hub.sampled",
-             "hub.slots")  # fmt: skip
+             "hub.slots", "hub.services", "hub.sockets", "hub.performance")  # fmt: skip
     assert not within(of_hub(module), *rooms)
 
 

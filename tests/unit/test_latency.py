@@ -104,3 +104,20 @@ def test_a_percentile_is_right_within_a_step(values: list[float]) -> None:
     for percent in (50, 95, 99):
         exact = sorted(values)[math.ceil(len(values) * percent / 100) - 1]
         assert stage[f"p{percent}_ms"] == pytest.approx(exact, rel=STEP - 1, abs=0.012)
+
+
+def test_since_the_start_nothing_is_lost() -> None:
+    clock = Clock()
+    latency = Latency(clock)
+    noted = 0
+    for second in range(200):
+        clock.now = 1_000.0 + second
+        for _ in range(3):
+            latency.note(Stage.ROUND_TRIP, float(second), clock.now)
+            noted += 1
+        if second % 7 == 0:
+            latency.cut()
+        if second % 50 == 49:
+            latency.body()
+        assert latency.since_start()[Stage.ROUND_TRIP].total() == noted
+    assert latency.since_start()[Stage.HUB_TO_WRITTEN].total() == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import fnmatch
 import json
 import os
 import re
@@ -14,7 +13,6 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hub.config import load
 from hub.settings import Settings
@@ -26,16 +24,6 @@ SETTINGS = {field.name.upper() for field in dataclasses.fields(Settings)}
 
 def read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
-
-
-def instructions() -> list[tuple[str, str]]:
-    lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", read("docker/Dockerfile"))).splitlines()
-    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines) if word]
-
-
-@pytest.fixture(scope="module")
-def compose() -> dict:
-    return yaml.safe_load(read("docker/compose.yaml"))
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "setup", "run", "check", "lint", "audit", "bench", "help", "clean"])
@@ -78,68 +66,6 @@ def test_javascript_client_is_pinned_without_a_lock_file() -> None:
     package = json.loads(read("tests/integration/js/package.json"))
     assert re.fullmatch(r"4\.8\.\d+", package["dependencies"]["socket.io-client"])
     assert not (ROOT / "tests/integration/js/package-lock.json").exists()
-
-
-def test_image_runs_without_root_and_checks_its_health() -> None:
-    found = dict(instructions())  # the last of each word
-    assert found["USER"] not in ("root", "0")
-    assert "/health'" in found["HEALTHCHECK"]
-    assert found["VOLUME"] == "/state"
-    assert "requirements-dev" not in read("docker/Dockerfile")
-    assert json.loads(found["CMD"]) == ["gunicorn", "-c", "docker/gunicorn.conf.py", "wsgi:app"]
-
-
-def test_everything_the_image_copies_exists_and_reaches_the_engine() -> None:
-    sources = [
-        source
-        for word, rest in instructions()
-        if word == "COPY" and not rest.startswith("--from")
-        for source in rest.split()[:-1]
-    ]
-    assert {"app.py", "wsgi.py", "hub/", "templates/", "static/"} <= set(sources)
-    ignore = read(".dockerignore").splitlines()
-    assert "*" in ignore, "all is left out, but for what follows"
-    admitted = [line.removeprefix("!") for line in ignore if line.startswith("!")]
-    for source in sources:
-        assert (ROOT / source).exists(), source
-        assert any(fnmatch.fnmatch(source.rstrip("/"), pattern) for pattern in admitted), source
-
-
-def test_image_is_configured_by_names_that_exist() -> None:
-    values = dict(re.findall(r"\b([A-Z_]+)=(\S+)", dict(instructions())["ENV"]))
-    own = {name: value for name, value in values.items() if name not in ("PATH", "PYTHONUNBUFFERED")}
-    settings = load([], own, None).settings
-    assert (settings.host, settings.port, settings.state_dir) == ("0.0.0.0", 5000, "/state")
-
-
-def test_compose_serves_the_hub_as_backend_with_nginx_in_front(compose: dict) -> None:
-    backend, nginx = compose["services"]["backend"], compose["services"]["nginx"]
-    assert "ports" not in backend, "nginx is the way in"
-    assert backend["environment"]["PORT"] == "5000"
-    assert set(backend["environment"]) <= SETTINGS
-    assert nginx["depends_on"]["backend"]["condition"] == "service_started"
-    assert "healthcheck" in nginx
-    assert any(volume.startswith("./nginx.conf:") and volume.endswith(":ro") for volume in nginx["volumes"])
-    assert (ROOT / "docker" / backend["build"]["context"]).resolve() == ROOT
-    assert (ROOT / backend["build"]["dockerfile"]).exists()
-
-
-@pytest.mark.parametrize("service", ["backend", "nginx"])
-def test_compose_takes_every_privilege_away(compose: dict, service: str) -> None:
-    found = compose["services"][service]
-    assert found["read_only"] is True
-    assert found["cap_drop"] == ["ALL"]
-    assert "no-new-privileges:true" in found["security_opt"]
-    assert found["restart"] == "unless-stopped"
-    assert not found.get("privileged")
-    assert any(mount.startswith("/tmp") for mount in found["tmpfs"])
-
-
-@pytest.mark.parametrize("path", ["/socket.io/", "/api/", "/"])
-def test_nginx_passes_each_path_on_unchanged(path: str) -> None:
-    config = read("docker/nginx.conf")
-    assert re.search(rf"location {re.escape(path)} {{[^}}]*proxy_pass \$hub;", config)
-    assert re.search(r"set \$hub http://backend:5000;", config)
 
 
 def test_env_example_names_only_settings_that_exist_and_changes_none() -> None:

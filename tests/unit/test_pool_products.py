@@ -39,6 +39,9 @@ class Slot(StubConnection):
     def all_refused(self) -> dict[str, int]:
         return {}
 
+    def all_causes(self) -> dict[str, int]:
+        return {}
+
 
 class Pool:
     """A pool over stubs, one product each: A, B and C; then B leaves, and C is to go from the last slot to there."""

@@ -140,3 +140,16 @@ def test_every_request_has_a_timeout(
     assert 0 < connect_seconds <= 10
     assert 0 < read_seconds <= 10
     assert seen[0]["verify"] is not False
+
+
+def test_requests_are_counted_by_what_became_of_them(exchange: responses.RequestsMock, client: RestClient) -> None:
+    assert client.requests_left == REQUESTS_PER_SECOND
+    exchange.get(f"{URL}/products", json=[])
+    exchange.get(f"{URL}/products", status=404)
+    exchange.get(f"{URL}/products", body=OSError("down"))
+    exchange.get(f"{URL}/products", status=429)
+    client.get_json("/products")
+    for _ in range(3):
+        refusal(client)
+    assert client.outcomes == {"ok": 1, "throttled": 1, "failed": 2}
+    assert client.requests_left == 0  # the exchange said that it is too much

@@ -3,7 +3,8 @@ from hub.feed.tally import Tally, Totals
 
 def test_a_successor_goes_on_counting() -> None:
     old, new = Tally(0.0), Tally(10.0)
-    old.messages, old.errors, old.reconnects, old.last_cause = 100, 3, 2, "reset"
+    old.messages, old.errors, old.last_cause = 100, 3, "reset"
+    old.causes.update(dns=1, reset=1)
     old.refused["empty"] = 3
     new.messages = 7
     new.refused["empty"] = 1
@@ -15,7 +16,9 @@ def test_a_successor_goes_on_counting() -> None:
     assert new.last_cause == "reset"
     third = Tally(20.0)
     third.go_on_from(new, 1)
-    assert third.totals(0) == Totals(108, 3, 2, 4)
+    third.causes["dns"] += 1
+    assert third.totals(0) == Totals(108, 3, 3, 4)
+    assert third.all_causes() == {"dns": 2, "reset": 1}
 
 
 def test_the_rate_is_of_its_own_messages() -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.feed.transport import TransportError, _BufferedSocket, _CappedFrame
+from hub.feed.dial import TransportError
+from hub.feed.transport import _BufferedSocket, _CappedFrame
 from hub.wire import binary_frame, text_frame
 
 READABLE = os.open(os.devnull, os.O_RDONLY)

@@ -1,0 +1,203 @@
+"""A channel: one receiver, with a queue, a worker, a pace and a breaker of its own. A slow one slows nobody else.
+
+- The queue is bounded: where it is full the oldest signal goes, else the oldest notice (``dropped``). It is short, so
+  that a receiver that comes back is not flooded with what is over.
+- No more than ``PER_MINUTE`` notices a minute, signals and operational ones counted apart, so that a market that moves
+  hides no outage. What is over it is left out (``suppressed``). One digest counts what was left out or dropped.
+- A notice that fails is tried again, later and later, ``TRIES`` times at most; what the receiver refuses (4xx but 408
+  and 429), once. A ``Retry-After`` is honoured.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from random import Random
+from typing import Any, NamedTuple
+
+from hub.alerts.breaker import Breaker
+from hub.alerts.post import Poster, PostError
+from hub.detect.rules import INFO, ONCE, SIGNALS, Alert
+from hub.feed.backoff import Backoff
+from hub.logs import Cooldown
+from hub.payload import iso_time
+from hub.worker import Worker
+
+QUEUE = 20
+PER_MINUTE = 10
+MINUTE_SECONDS = 60.0
+TRIES = 10  # with the breaker's pauses, some minutes of a receiver that is down
+BACKOFF_BASE_SECONDS = 1.0
+BACKOFF_CAP_SECONDS = 30.0
+DIGEST = "digest"
+OUTCOMES = ("sent", "failed", "retried", "dropped", "suppressed")
+log = logging.getLogger(__name__)
+_warn = Cooldown(log)
+
+
+class Notice(NamedTuple):
+    """An alert on its way, made at ``at`` (wall-clock seconds)."""
+
+    alert: Alert
+    at: float
+
+    @property
+    def is_signal(self) -> bool:
+        """Whether it is about the market, not the hub."""
+        return self.alert.kind in SIGNALS
+
+
+class _Pace:
+    """At most ``PER_MINUTE`` in any minute, and how many were over it."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=PER_MINUTE)
+        self.left_out: Counter[str] = Counter()  # by kind
+
+    def wait_seconds(self, now: float) -> float:
+        return max(0.0, self._times[0] + MINUTE_SECONDS - now) if len(self._times) == PER_MINUTE else 0.0
+
+    def take(self, now: float) -> None:
+        self._times.append(now)
+
+
+class Channel:
+    """Owner of what waits for one receiver; ``offer`` never waits. Thread-safe."""
+
+    def __init__(
+        self, name: str, poster: Poster, body_of: Callable[[Notice], bytes], rng: Random,
+        breaker: Breaker | None = None, backoff: Backoff | None = None,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.counts: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
+        self._poster = poster
+        self._body_of = body_of
+        self._breaker = breaker or Breaker()
+        # which starts over with each delivery: a receiver that takes one is well
+        self._backoff = backoff or Backoff(BACKOFF_BASE_SECONDS, BACKOFF_CAP_SECONDS, float("inf"), rng)
+        self._lock = threading.Lock()  # the queue and the paces
+        self._queue: deque[Notice] = deque()
+        self._paces = {False: _Pace(), True: _Pace()}  # operational, signals
+        self._tries = 0  # of the first in the queue
+        self._not_before = 0.0  # monotonic
+        self._idle = threading.Event()  # there is nothing to send now
+        self._idle.set()
+        self._sent_at: float | None = None  # wall-clock
+        self._failed_at: float | None = None
+        self._reason: str | None = None
+        self.worker = Worker(f"alerts-{name}", self.step)
+
+    def offer(self, notice: Notice, now: float) -> None:
+        """Take a notice in, or count it as left out."""
+        with self._lock:
+            pace = self._paces[notice.is_signal]
+            if pace.left_out or pace.wait_seconds(now):
+                pace.left_out[notice.alert.kind] += 1
+                self.counts["suppressed"] += 1
+            else:
+                pace.take(now)
+                self._append(notice)
+                self._idle.clear()
+        self.worker.wake()
+
+    def _append(self, notice: Notice) -> None:
+        if len(self._queue) >= QUEUE:
+            first = self._queue[0]
+            victim = next((item for item in self._queue if item.is_signal), first)
+            self._queue.remove(victim)
+            self._paces[victim.is_signal].left_out[victim.alert.kind] += 1
+            self.counts["dropped"] += 1
+            if victim is first:
+                self._tries = 0
+        self._queue.append(notice)
+
+    def step(self) -> float | None:
+        """Make one attempt at most; return the seconds until the next, None to wait for a notice."""
+        now = time.monotonic()
+        digest_in = self._digest(now)
+        with self._lock:
+            notice = self._queue[0] if self._queue else None
+            wait = max(self._not_before - now, self._breaker.wait_seconds(now))
+            if notice is None or wait > 0:
+                self._idle.set()
+                return wait if notice is not None else digest_in
+        self._deliver(notice)
+        return 0.0
+
+    def _digest(self, now: float) -> float | None:
+        """Queue a digest of what was left out, where there is room in the minute; return when else to look again."""
+        waits = []
+        with self._lock:
+            for pace in self._paces.values():
+                if not pace.left_out or len(self._queue) >= QUEUE:
+                    continue
+                if wait := pace.wait_seconds(now):
+                    waits.append(wait)
+                    continue
+                parts = ", ".join(f"{count} of {kind}" for kind, count in sorted(pace.left_out.items()))
+                text = f"{pace.left_out.total()} more alerts were left out ({parts}): see GET /alerts and /signals"
+                pace.left_out.clear()
+                pace.take(now)
+                at = time.time()
+                self._append(Notice(Alert(DIGEST, DIGEST, INFO, ONCE, text, at), at))
+        return min(waits, default=None)
+
+    def _deliver(self, notice: Notice) -> None:
+        problem = self.attempt(notice)
+        now = time.monotonic()
+        if problem is None:
+            self._done(notice)
+            self._backoff.failures = 0
+            return
+        self._tries += 1
+        if problem.final or self._tries >= TRIES:
+            self.counts["failed"] += 1
+            _warn.warning(f"{self.name}_failed", "alert not delivered channel=%s reason=%s tries=%d", self.name,
+                          problem.reason, self._tries)  # fmt: skip
+            self._done(notice)
+            return
+        self.counts["retried"] += 1
+        self._not_before = now + max(problem.retry_after_seconds, self._backoff.failed())
+
+    def _done(self, notice: Notice) -> None:
+        self._tries = 0
+        with self._lock:
+            if self._queue and self._queue[0] is notice:  # else it was dropped meanwhile
+                self._queue.popleft()
+
+    def attempt(self, notice: Notice) -> PostError | None:
+        """Try once, here and now; return what went wrong."""
+        try:
+            self._poster.post(self._body_of(notice))
+        except PostError as error:
+            self._breaker.failed(time.monotonic())
+            self._failed_at, self._reason = time.time(), error.reason
+            return error
+        self._breaker.succeeded()
+        self._sent_at = time.time()
+        self.counts["sent"] += 1
+        return None
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Wait until what can leave has left."""
+        self._idle.wait(timeout_seconds)
+
+    def stop(self, timeout_seconds: float) -> None:
+        """End whatever is under way, and the worker. Idempotent."""
+        self._poster.cut()
+        self.worker.stop(timeout_seconds)
+
+    def body(self) -> dict[str, Any]:
+        """Return the channel as ``GET /alerts`` shows it."""
+        return {
+            "name": self.name,
+            "queued": len(self._queue),
+            "breaker": self._breaker.state(time.monotonic()),
+            "last_sent": iso_time(self._sent_at) if self._sent_at is not None else None,
+            "last_failed": iso_time(self._failed_at) if self._failed_at is not None else None,
+            "last_failure": self._reason,
+            "counts": dict(self.counts),
+        }
