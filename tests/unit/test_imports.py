@@ -191,6 +191,7 @@ ALLOWED = {
     "hub.parse": set(),
     "hub.green": {"hub.green_http"},
     "hub.green_http": set(),
+    "hub.gunicorn_worker": {"hub", "hub.green", "hub.green_http"},
 }  # fmt: skip
 
 
