@@ -8,7 +8,7 @@ JS     := tests/integration/js
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:  # lint comes before the tests, also with -j
-.PHONY: help setup demo run doctor test lint check bench drill soak screenshots clean js
+.PHONY: help setup demo run doctor test lint audit check bench drill soak screenshots clean js
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,9 +31,13 @@ test: setup js ## all tests; what can't run here is named at the start and in th
 	done
 	@$(PY) -m pytest $(ARGS)
 
-lint: setup ## ruff and mypy
+lint: setup ## ruff, mypy and bandit
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
+	@$(PY) -m bandit -q -c pyproject.toml -r hub app.py wsgi.py docker
+
+audit: setup ## known vulnerabilities of what is installed (needs pip-audit's service on the internet)
+	@$(PY) -m tests.audit $(ARGS)
 
 check: lint test ## lint, types, tests
 

@@ -31,7 +31,7 @@ graceful_timeout = math.ceil(_settings.drain_seconds) + 4  # from SIGTERM to the
 # On a read-only root there is no place for a control socket, and with one worker nothing to control by it.
 control_socket_disable = True
 # The sign of life goes to memory: a slow disk must not look like a stuck worker.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # nosec B108
 
 
 def nworkers_changed(server, new_value, old_value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
@@ -227,8 +228,13 @@ class Flow:
     def end_spikes(self) -> None:
         """Tell of the price spikes that are over by time alone. To be called now and then."""
         if self._spikes is not None:
-            for spike in self._spikes.sweep(time.monotonic()):
-                self._tell_spike(spike, self.simulated)
+            for product_id in self._spikes.spiking():
+                self._in_turn(product_id, functools.partial(self._end_spike, self._spikes, product_id))
+
+    def _end_spike(self, spikes: SpikeDetector, product_id: str) -> None:
+        spike = spikes.look(product_id, time.monotonic())
+        if spike is not None:
+            self._tell_spike(spike, self.simulated)
 
     def _tell_spike(self, spike: PriceSpike, simulated: bool) -> None:
         hub, now = self._hub, time.time()

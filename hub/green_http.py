@@ -15,6 +15,16 @@ DISCARD_SECONDS = 5.0  # for what is left of a refused body, so that its client 
 DISCARD_BYTES, DISCARD_STEP_BYTES = 1_048_576, 16_384
 
 
+def refusal(status: int) -> bytes:
+    """Return the whole answer to what is no request: one word of JSON, and the end of the connection."""
+    phrase = HTTPStatus(status).phrase
+    body = f'{{"error":"{phrase}"}}'
+    return (
+        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+        f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
 class _BodyLines:
     """What a chunked body is read from: the lines between its chunks are short and few, or it is given up."""
 
@@ -65,13 +75,8 @@ def strict_protocol() -> type:
             return True
 
         def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-            phrase = HTTPStatus(code).phrase
-            body = f'{{"error":"{phrase}"}}'
             self.close_connection = True
-            self.wfile.write(
-                f"HTTP/1.1 {code} {phrase}\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
-                f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-            )
+            self.wfile.write(refusal(code))
 
         def get_environ(self) -> Any:
             environ = super().get_environ()

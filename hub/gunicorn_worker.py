@@ -7,6 +7,7 @@ client's requests would meet now one, now the other.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
@@ -14,13 +15,16 @@ import time
 from contextlib import AbstractContextManager
 from typing import Any
 
+from gunicorn import util
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.base_async import AsyncWorker
 
 from hub import green
+from hub.green_http import DISCARD_BYTES, refusal
 
 TRANSFER_TIMEOUT_SECONDS = 30.0  # a body or an answer that makes no progress for so long is given up
 NOTIFY_SECONDS = 1.0  # gunicorn's master wants a sign of life
@@ -28,6 +32,7 @@ EXIT_RESERVE_SECONDS = 1.0  # of graceful_timeout, kept for leaving before the m
 
 
 wsgi.SERVER = "hub"  # clients need not know what serves them
+util.write_error = lambda sock, status, *_: util.write_nonblock(sock, refusal(status))  # nor read HTML
 
 
 class HubLogger(Logger):
@@ -121,6 +126,7 @@ class EventletWorker(AsyncWorker):
             sock.settimeout(None)  # a WebSocket may be silent; its own pings find out who is gone
             return super().handle_request(listener_name, req, sock, addr)
         self.under_way += 1
+        _bound_body(req)
         try:
             return super().handle_request(listener_name, req, sock, addr)
         finally:
@@ -137,3 +143,30 @@ class EventletWorker(AsyncWorker):
     def handle_quit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
         self.hurried = True
         self.alive = False
+
+
+def _bound_body(req: Any) -> None:
+    """Give a body up that has no end, whoever reads it, and let others have their turn before each part of it.
+
+    A refused body is read on by gunicorn, so that its client comes to read why: for ever, if it goes on for ever.
+    """
+    unreader, reader = req.unreader, req.body.reader
+    receive, read = type(unreader).chunk, reader.read
+    taken = 0
+
+    def chunk(size_hint: int | None = None) -> Any:
+        nonlocal taken
+        time.sleep(0)
+        data = receive(unreader, size_hint)
+        taken += len(data)
+        if taken > DISCARD_BYTES:
+            raise ConnectionResetError(errno.ECONNRESET, "a body without an end")
+        return data
+
+    def read_or_reset(size: int) -> Any:
+        try:
+            return read(size)
+        except ParseException as error:  # which no application knows
+            raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
+
+    unreader.chunk, reader.read = chunk, read_or_reset

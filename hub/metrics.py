@@ -41,14 +41,15 @@ LOSSES = (
     "silent", "no_data", "slow_consumer", "connect_timeout", "dns", "refused", "eof", "reset", "socket", "tls",
     "protocol", "frame_too_big", "closed_1000", "closed_1001", "closed_1005", "closed_1008", "closed_1009",
     "closed_1011", "closed_1012", "closed_1013", "closed_other", "http_403", "http_429", "http_503", "http_other",
-    "on_demand", "bug",
+    "proxy", "proxy_403", "proxy_407", "proxy_502", "proxy_other", "on_demand", "bug",
 )  # fmt: skip
 IGNORED = "ignored_"
 REFUSED_FRAMES = (*exchange.REASONS, *advanced_trade.REASONS, "exchange_error", "sequence_gap", f"{IGNORED}unknown")
 CUTS = (*(reason.name.lower() for reason in CutReason), "ping_timeout")
 REFUSALS = (
     "too_many_clients", "too_many_clients_of_ip", "origins", "clients_without_token", "actions_without_token",
-    "too_large", "frames", "polls", "bad_packets", "bad_subscribe", "bad_latency_sample", "bad_spike_alert",
+    "rate_limit", "bad_tokens", "too_large", "frames", "polls", "bad_packets", "bad_subscribe", "bad_latency_sample",
+    "bad_spike_alert",
 )  # fmt: skip
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -226,7 +227,7 @@ def _bounded(counts: Mapping[str, int], known: Iterable[str]) -> Counter[str]:
     found = Counter(dict.fromkeys(known, 0))
     for word, count in counts.items():
         kind = word.partition("_")[0]
-        found[f"{kind}_other" if kind in ("closed", "http") and word not in found else word] += count
+        found[f"{kind}_other" if kind in ("closed", "http", "proxy") and word not in found else word] += count
     return found
 
 

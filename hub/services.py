@@ -26,7 +26,7 @@ class Part(NamedTuple):
 def body(hub: PriceHub) -> dict[str, Any]:
     """Return it: ``state`` is that of the worst part, but ``down`` only where no path to the exchange is up."""
     now = time.monotonic()
-    parts = [*_feed(hub), *_kept(hub), *_sent(hub)]
+    parts = [*_feed(hub), *_kept(hub), *_sent(hub), *_alerts(hub)]
     told = {part.name: {"state": part.state, "reason": part.reason} for part in (_judged(part, now) for part in parts)}
     up = any(connected for connected, _ in hub.paths.up().values())
     worst = max((part["state"] for part in told.values()), key=WORST.index)
@@ -74,6 +74,18 @@ def _feed(hub: PriceHub) -> Iterator[Part]:
         yield Part("fallback", "up", f"{by_rest} prices come by REST", hub.fallback.worker)
 
 
+def _alerts(hub: PriceHub) -> Iterator[Part]:
+    told = hub.alerts.body()
+    if not told["channels"]:
+        yield Part("alerts", "off", "neither WEBHOOK_URL nor TELEGRAM_BOT_TOKEN is set: clients of Socket.IO are told")
+        return
+    failing = [one["name"] for one in told["channels"] if one["breaker"] != "closed"]
+    if failing:
+        yield Part("alerts", "degraded", f"{', '.join(failing)} can't be reached")
+    else:
+        yield Part("alerts", "up", f"{told['count']} alerts are firing")
+
+
 def _kept(hub: PriceHub) -> Iterator[Part]:
     yield Part("watch", "up", "reviews the trust of every product", hub.watch.worker)
     yield Part("history", "up", "samples each second", hub.history.worker)
@@ -89,11 +101,3 @@ def _sent(hub: PriceHub) -> Iterator[Part]:
     yield Part("fanout", "up", f"{hub.fanout.client_count} clients get events", hub.fanout.worker)
     yield Part("priority_pairs", "up", f"{len(hub.get_priority_pairs())} priority pairs", hub.priority.worker)
     yield Part("board", "up", "looks once a second", hub.board.worker)
-    channels = [channel.body() for channel in hub.alerts.channels]
-    closed = [channel["name"] for channel in channels if channel["breaker"] != "closed"]
-    if not channels:
-        yield Part("alerts", "off", "no webhook and no Telegram is set: alerts go to clients and the journal alone")
-    elif closed:
-        yield Part("alerts", "degraded", f"does not take notices: {', '.join(closed)}")
-    else:
-        yield Part("alerts", "up", f"{len(channels)} channels beside clients and the journal")

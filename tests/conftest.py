@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -53,6 +54,17 @@ def need(program: str, what: str) -> str:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+@contextlib.contextmanager
+def full_pipe() -> Iterator[int]:
+    """Give the writing end of a pipe that is full, and that nobody reads."""
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4_096)
+    os.write(write, b"." * 4_096)
+    yield write
+    os.close(write)
+    os.close(read)
 
 
 @pytest.fixture(scope="session")

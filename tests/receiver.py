@@ -36,6 +36,11 @@ def status(code: int, body: bytes = b"", **headers: str) -> Answer:
     return answer
 
 
+def hang(handler: http.server.BaseHTTPRequestHandler) -> None:
+    """Never answer."""
+    handler.server.end.wait(120)  # type: ignore[attr-defined]
+
+
 class Receiver:
     """A running receiver: ``url``, ``posts``; ``answers`` are taken in turn, the last one again and again.
 

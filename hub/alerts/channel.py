@@ -1,8 +1,9 @@
 """A channel: one receiver, with a queue, a worker, a pace and a breaker of its own. A slow one slows nobody else.
 
-- The queue is bounded: where it is full the oldest signal goes, else the oldest notice (``dropped``).
+- The queue is bounded: where it is full the oldest signal goes, else the oldest notice (``dropped``). It is short, so
+  that a receiver that comes back is not flooded with what is over.
 - No more than ``PER_MINUTE`` notices a minute, signals and operational ones counted apart, so that a market that moves
-  hides no outage. What is over it is left out (``suppressed``), and one digest says how many.
+  hides no outage. What is over it is left out (``suppressed``). One digest counts what was left out or dropped.
 - A notice that fails is tried again, later and later, ``TRIES`` times at most; what the receiver refuses (4xx but 408
   and 429), once. A ``Retry-After`` is honoured.
 """
@@ -25,7 +26,7 @@ from hub.logs import Cooldown
 from hub.payload import iso_time
 from hub.worker import Worker
 
-QUEUE = 100
+QUEUE = 20
 PER_MINUTE = 10
 MINUTE_SECONDS = 60.0
 TRIES = 10  # with the breaker's pauses, some minutes of a receiver that is down
@@ -104,8 +105,13 @@ class Channel:
 
     def _append(self, notice: Notice) -> None:
         if len(self._queue) >= QUEUE:
-            self._queue.remove(next((item for item in self._queue if item.is_signal), self._queue[0]))
+            first = self._queue[0]
+            victim = next((item for item in self._queue if item.is_signal), first)
+            self._queue.remove(victim)
+            self._paces[victim.is_signal].left_out[victim.alert.kind] += 1
             self.counts["dropped"] += 1
+            if victim is first:
+                self._tries = 0
         self._queue.append(notice)
 
     def step(self) -> float | None:
@@ -126,7 +132,7 @@ class Channel:
         waits = []
         with self._lock:
             for pace in self._paces.values():
-                if not pace.left_out:
+                if not pace.left_out or len(self._queue) >= QUEUE:
                     continue
                 if wait := pace.wait_seconds(now):
                     waits.append(wait)

@@ -75,9 +75,10 @@ class PriceWindow:
 class _Spike:
     """A spike that goes on."""
 
-    __slots__ = ("last", "origin", "peak", "peak_at", "started_at")
+    __slots__ = ("last", "origin", "peak", "peak_at", "started_at", "window")
 
-    def __init__(self, origin: float, price: float, now: float) -> None:
+    def __init__(self, window: PriceWindow, origin: float, price: float, now: float) -> None:
+        self.window = window
         self.origin = origin
         self.peak = self.last = price
         self.started_at = self.peak_at = now
@@ -116,15 +117,22 @@ class SpikeDetector:
         up, down = price / window.low - 1, 1 - price / window.high
         if max(up, down) < self._ratio:
             return None
-        spike = self._spikes[product_id] = _Spike(window.low if up >= down else window.high, price, now)
+        spike = self._spikes[product_id] = _Spike(
+            window, window.low if up >= down else window.high, price, now
+        )
         return spike.told(product_id, "spike_start", now)
 
-    def sweep(self, now: float) -> list[PriceSpike]:
-        """Return the spikes that have ended by time alone: of a product that is quiet no price will tell."""
-        stalled = [
-            item for item, spike in list(self._spikes.items()) if now - spike.peak_at >= STALLED * self._window_seconds
-        ]
-        return [self._end(product_id, now) for product_id in stalled]
+    def spiking(self) -> list[str]:
+        """Return the products of which a spike goes on."""
+        return list(self._spikes)
+
+    def look(self, product_id: str, now: float) -> PriceSpike | None:
+        """Return the end of a product's spike where time alone has brought it: no price need tell, if it is quiet."""
+        spike = self._spikes.get(product_id)
+        return self._end(product_id, spike, now) if spike is not None and self._has_stalled(spike, now) else None
+
+    def _has_stalled(self, spike: _Spike, now: float) -> bool:
+        return now - spike.peak_at >= STALLED * self._window_seconds
 
     def _goes_on(self, product_id: str, spike: _Spike, price: float, now: float) -> PriceSpike | None:
         spike.last = price
@@ -133,13 +141,10 @@ class SpikeDetector:
             spike.peak, spike.peak_at = price, now
             return None
         back = (spike.peak - price) / way
-        if back < RETRACED and now - spike.peak_at < STALLED * self._window_seconds:
-            return None
-        return self._end(product_id, now)
+        return self._end(product_id, spike, now) if back >= RETRACED or self._has_stalled(spike, now) else None
 
-    def _end(self, product_id: str, now: float) -> PriceSpike:
-        spike = self._spikes.pop(product_id)
-        window = self._windows[product_id]
-        window.clear()
-        window.add(spike.last, now)
+    def _end(self, product_id: str, spike: _Spike, now: float) -> PriceSpike:
+        self._spikes.pop(product_id, None)  # it may have been forgotten meanwhile
+        spike.window.clear()
+        spike.window.add(spike.last, now)
         return spike.told(product_id, "momentum_end", now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from hub.doctor import exchange, machine
+from hub.doctor import alerts, exchange, machine
 from hub.doctor.judge import Check, Level
 from hub.settings import Settings
 
@@ -21,6 +21,8 @@ def examine(settings: Settings, sources: Mapping[str, str]) -> int:
     _tell("This machine", machine.look(settings, sources), counts)
     for url, lines in exchange.look(settings):
         _tell(url, lines, counts)
+    if receivers := alerts.look(settings):
+        _tell("Alerts", receivers, counts)
     failed, doubtful = counts[Level.FAIL], counts[Level.WARN]
     print(f"\n{failed} failed, {doubtful} to think about, {counts[Level.OK]} well.")
     return 1 if failed else 0

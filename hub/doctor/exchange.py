@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -35,29 +35,19 @@ Look = tuple[str, Callable[[], Lines]]
 
 
 def look(settings: Settings) -> list[tuple[str, Lines]]:
-    """Return (address, what was found there), REST first: it tells which product to ask the others for."""
+    """Return (address, what was found there): REST first, which tells what to ask for, then the others at once."""
     seconds = min(REACH_SECONDS, settings.connect_timeout_seconds)
-    product = f"BTC-{settings.quote_currencies[0]}"
-
-    def exchange_rest() -> Lines:
-        nonlocal product
-        lines, product = _rest(settings, seconds, product)
-        return lines
-
-    first: list[Look] = [(settings.rest_url, exchange_rest)]
+    lines, product = _rest(settings, seconds)
+    looks: list[Look] = []
     if "advanced_trade" in settings.feeds:
         url = settings.advanced_trade_rest_url
-        first.append((url, partial(_advanced_rest, url, seconds)))
-    found = _at_once(first)
-    paths = [(settings.ws_url_of(name), DIALECTS[name]()) for name in settings.feeds]
-    then = [(url, partial(_prices, url, dialect, product, seconds)) for url, dialect in paths]
-    return [*found, *_at_once(then)]
-
-
-def _at_once(looks: Sequence[Look]) -> list[tuple[str, Lines]]:
-    """Look at several addresses side by side; each bounds itself."""
+        looks.append((url, partial(_advanced_rest, url, seconds)))
+    for name in settings.feeds:
+        url = settings.ws_url_of(name)
+        looks.append((url, partial(_prices, url, DIALECTS[name](), product, seconds)))
     with ThreadPoolExecutor(len(looks)) as threads:
-        return list(threads.map(lambda look: (look[0], look[1]()), looks))
+        found = threads.map(lambda look: (look[0], look[1]()), looks)
+    return [(settings.rest_url, lines), *found]
 
 
 def _reach(url: str, seconds: float) -> Lines:
@@ -91,8 +81,9 @@ def _not_reached(dial: Dial, error: TransportError) -> Check:
     return judge.unreachable(error.cause, text, dial.proxy is not None)
 
 
-def _rest(settings: Settings, seconds: float, product: str) -> tuple[Lines, str]:
-    """Look at the exchange's REST; return also a product that it lists."""
+def _rest(settings: Settings, seconds: float) -> tuple[Lines, str]:
+    """Look at the exchange's REST; return also the product to ask for prices of, one that it lists if it can be had."""
+    product = f"BTC-{settings.quote_currencies[0]}"
     lines = _reach(settings.rest_url, seconds)
     if any(line.level is Level.FAIL for line in lines):
         return lines, product

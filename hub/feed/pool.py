@@ -281,19 +281,13 @@ class ConnectionPool:
         """Return the counts since the start, given-up slots included."""
         return Totals(*map(sum, zip(self._retired, *(slot.totals() for slot in self._slots), strict=True)))
 
-    def causes(self) -> dict[str, int]:
+    def causes(self) -> Counter[str]:
         """Return how many sockets came to their end, or tries to connect to nothing, by cause."""
-        total = self._retired_causes.copy()
-        for slot in self._slots:
-            total.update(slot.tally.all_causes())
-        return dict(total)
+        return sum((slot.tally.all_causes() for slot in self._slots), self._retired_causes)
 
-    def refused(self) -> dict[str, int]:
+    def refused(self) -> Counter[str]:
         """Return how many frames were not believed or not understood, by reason."""
-        total = self._retired_refused.copy()
-        for slot in self._slots:
-            total.update(slot.tally.all_refused())
-        return dict(total)
+        return sum((slot.tally.all_refused() for slot in self._slots), self._retired_refused)
 
     def plan(self, now: float) -> balance.Plan:
         """Return what would move by the load that was measured."""

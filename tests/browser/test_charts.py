@@ -289,6 +289,24 @@ def test_alerts_are_listed_and_stay_text(page: Page, hub_factory: Callable[..., 
     assert page.js("return location.hash") == "#open=BTC-USD"
 
 
+def test_spikes_and_the_hubs_own_alerts_have_their_words(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
+    hub = hub_factory(
+        simulator=["--products", "5", "--rate", "100"], PRICE_SPIKE_PERCENT="0.05", PRICE_SPIKE_MINUTES="0.1"
+    )
+    hub.wait_until_covered()
+    eventually(lambda: hub.health()["status"] == "healthy")
+    page.open(hub.url)
+    page.wait_until_live()
+    look_at(page, "#alerts")
+    spike = re.compile(r"-USD (pump|dump)( is over)?, [\d,.]+ → [\d,.]+\s*[+−]\d\.\d%")
+    eventually(lambda: any(spike.search(text) for text in rows(page, "#alerts-list [data-kind=price_alert]")), 20)
+    assert hub.simulator is not None
+    hub.simulator.control("fault", {"kind": "refuse", "status": 503, "seconds": 60})
+    hub.simulator.control("fault", {"kind": "kill", "connections": "all"})
+    own = "#alerts-list [data-kind=hub_alert][data-tone=bad]"
+    eventually(lambda: any("none of 1 connections to the exchange is up" in text for text in rows(page, own)), 20)
+
+
 def test_curl_copies_commands_that_work(charts: Callable[..., Page]) -> None:
     need("curl", "the test of the copied commands")
     page = charts(NOTE_COPIES)

@@ -52,6 +52,6 @@ def test_the_commands_work_as_they_stand(page: Page, hub: HubProcess) -> None:
     for command in commands:
         if "-X" not in command:
             answer = subprocess.check_output(["sh", "-c", f"{command} -sS -f"], text=True, timeout=20)
-            assert command.endswith(("/dashboard", "/docs")) or json.loads(answer)
+            assert command.endswith(("/dashboard", "/docs", "/metrics")) or json.loads(answer)
             tried += 1
     assert tried > 20

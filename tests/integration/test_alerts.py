@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import re
 import time
 from collections.abc import Callable
@@ -14,16 +13,12 @@ import requests
 
 from tests.conftest import HubProcess, eventually
 from tests.integration.test_socketio import Listener
-from tests.receiver import Receiver, status
+from tests.receiver import Receiver, hang, status
 
 TOKEN = "canary-of-the-admin-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 BOT = "123456:canary-of-the-telegram-token"
 ALLOWED = {"WEBHOOK_ALLOWED_HOSTS": "127.0.0.1", "ADMIN_TOKEN": TOKEN}
-
-
-def hang(handler: http.server.BaseHTTPRequestHandler) -> None:
-    handler.server.end.wait(120)  # type: ignore[attr-defined]
 
 
 def of_key(receiver: Receiver, key: str) -> list[dict[str, Any]]:
@@ -45,7 +40,7 @@ def test_an_outage_arrives_everywhere_and_so_does_its_end(hub_factory: Callable[
         listener = Listener(hub.url)
         eventually(lambda: hub.health()["status"] == "healthy")
         assert hub.simulator is not None
-        hub.simulator.control("fault", {"kind": "refuse", "status": 503, "seconds": 10})
+        hub.simulator.control("fault", {"kind": "refuse", "status": 503, "seconds": 8})
         hub.simulator.control("fault", {"kind": "kill", "connections": "all"})
         began = time.monotonic()
         eventually(lambda: states(webhook, "connections:none") == ["firing"], 15)
@@ -95,8 +90,6 @@ def test_a_priority_pair_that_is_stuck(hub_factory: Callable[..., HubProcess]) -
             item for item in hub.get("/signals?symbol=BTC-USD").json()["signals"] if item["event"] == "hub_alert"
         ]  # fmt: skip
         assert signal["symbol"] == "BTC-USD"
-        hub.simulator.control("clear", {})
-        eventually(lambda: states(webhook, "priority:BTC-USD") == ["firing", "resolved"], 25)
         assert states(webhook, "priority:ETH-USD") == []
 
 
@@ -105,14 +98,14 @@ def test_a_webhook_that_hangs_costs_the_feed_nothing_and_the_stop_little(
 ) -> None:
     with Receiver(hang) as webhook:
         hub = hub_factory(
-            simulator=["--products", "30", "--rate", "600"], WEBHOOK_URL=webhook.url, ALERTS="volume,connections",
-            WINDOW_MINUTES="0.05", VOLUME_THRESHOLD="1.0", **ALLOWED,
+            simulator=["--products", "30", "--rate", "600"], WEBHOOK_URL=webhook.url, ALERTS="price,connections",
+            PRICE_SPIKE_PERCENT="0.02", PRICE_SPIKE_MINUTES="0.1", ALERT_COOLDOWN_SECONDS="0", **ALLOWED,
         )  # fmt: skip
         hub.wait_until_covered()
         listener = Listener(hub.url, transports=["websocket"])
         eventually(lambda: len(webhook.posts) >= 1, 30)  # and it hangs there
         began, waits = time.monotonic(), []
-        while time.monotonic() - began < 4:
+        while time.monotonic() - began < 3:
             asked = time.monotonic()
             hub.health()
             waits.append(time.monotonic() - asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -149,6 +150,27 @@ def test_a_websocket_is_closed_as_by_a_restart(gunicorn: Gunicorn) -> None:
     assert not any(data[:1] in (b"1",) or data[:2] == b"41" for _, data in frames), "either makes clients stop for good"
     client.close()
     assert gunicorn.process.wait(timeout=STOP_SECONDS) == 0
+
+
+@pytest.mark.parametrize("piece", [b"400\r\n" + b"x" * 1024 + b"\r\n", b"1\r\nx\r\n", b"f" * 1024, b"zz\r\n"])
+def test_a_body_without_an_end_stops_nobody(gunicorn: Gunicorn, piece: bytes) -> None:
+    gunicorn.start_and_wait()
+    sent, slowest = 0, 0.0
+    with socket.create_connection(("127.0.0.1", gunicorn.port), timeout=5) as sock:
+        sock.sendall(b"POST /alert HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while sent < 50_000_000:
+                sock.sendall(piece * (60_000 // len(piece)))
+                sent += 60_000
+                slowest = max(slowest, requests.get(gunicorn.url + "/health", timeout=5).elapsed.total_seconds())
+    assert sent < 50_000_000
+    assert slowest < 2
+    with socket.create_connection(("127.0.0.1", gunicorn.port), timeout=5) as sock:
+        sock.sendall(b"NONSENSE\r\n\r\n")
+        answer = b"".join(iter(lambda: sock.recv(4_096), b""))
+    assert answer.endswith(b'{"error":"Bad Request"}')
+    assert requests.get(gunicorn.url + "/health", timeout=5).headers["Server"] == "hub"
+    assert "Traceback" not in gunicorn.log.read_text()
 
 
 def test_a_worker_whose_loop_hangs_is_replaced(gunicorn: Gunicorn) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,56 @@ def test_a_site_behind_tls_may_connect(site: str) -> None:
 
 def test_nginx_starts_before_the_hub_has_a_name(tmp_path: Path) -> None:
     assert nginx.check(tmp_path, nginx.write_config(tmp_path, None, 18080)) == ""
+
+
+def test_null_and_claimed_origins_are_refused(site: str) -> None:
+    for origin, header in (
+        ("null", "X-Forwarded-Host: null"), (FOREIGN, "Forwarded: host=elsewhere.example"),
+        (FOREIGN, "X-Forwarded-Host: elsewhere.example, elsewhere.example"), (f"{site}.elsewhere.example", "X: y"),
+        (FOREIGN, "X-Original-Host: elsewhere.example"),
+    ):  # fmt: skip
+        assert handshake(site, origin, header) in (400, 403), (origin, header)
+        name, value = header.split(": ")
+        for path, status in (("/api/prices", 403), (POLL, 400)):
+            refused = requests.get(site + path, headers={"Origin": origin, name: value}, timeout=5)
+            assert refused.status_code == status
+            assert "Access-Control-Allow-Origin" not in refused.headers
+
+
+def test_rest_tells_its_own_page_alone_that_it_may_read(site: str) -> None:
+    own = requests.get(site + "/api/prices", headers={"Origin": site}, timeout=5)
+    assert own.headers["Access-Control-Allow-Origin"] == site
+    assert "Origin" in own.headers["Vary"]
+    asked = {"Origin": site, "Access-Control-Request-Method": "PUT"}
+    assert requests.options(site + "/api/priority-pairs", headers=asked, timeout=5).status_code == 200
+    asked["Origin"] = FOREIGN
+    assert requests.options(site + "/api/priority-pairs", headers=asked, timeout=5).status_code == 403
+
+
+def test_a_configured_front_end_may_connect_from_its_own_site(
+    hub_factory: Callable[..., HubProcess], tmp_path: Path
+) -> None:
+    front = "https://prices.example.com"
+    hub = hub_factory(["--products", "20"], FRONTEND_URL=front, TRUSTED_PROXIES="127.0.0.1", MAX_CLIENTS_PER_IP="1")
+    with nginx.running(tmp_path, hub.port) as site:
+        assert handshake(site, front) == 101
+        assert handshake(site, "http://prices.example.com") in (400, 403), "another scheme"
+        assert handshake(site, front + ".evil.example") in (400, 403)
+        answer = requests.get(site + "/api/prices", headers={"Origin": front}, timeout=5)
+        assert answer.headers["Access-Control-Allow-Origin"] == front
+        # nginx names the address, whatever the client claims: two from here are two of one address
+        requests.get(site + POLL, headers={"X-Forwarded-For": "198.51.100.7"}, timeout=5)
+        second = requests.get(site + POLL, headers={"X-Forwarded-For": "198.51.100.8"}, timeout=5)
+        assert (second.status_code, second.json()) == (503, {"error": "too_many_clients_of_ip"})
+
+
+def test_a_smuggled_request_does_not_pass_nginx_and_the_hub(site: str) -> None:
+    inner = "GET /api/health HTTP/1.1\r\nHost: x\r\n\r\n"
+    for head in ("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                 "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "Content-Length: +2\r\n\r\n{}"):  # fmt: skip
+        with socket.create_connection(("127.0.0.1", int(site.rsplit(":", 1)[1])), timeout=5) as sock:
+            sock.sendall(f"POST /api/alert HTTP/1.1\r\nHost: x\r\n{head}{inner}".encode())
+            sock.shutdown(socket.SHUT_WR)
+            received = b"".join(iter(lambda sock=sock: sock.recv(65_536), b""))
+        assert b"total_connections" not in received
+        assert received.split(b" ")[1] in (b"400", b"501", b"411")

@@ -86,6 +86,12 @@ def test_a_routes_example(hub: HubProcess, title: str) -> None:
     requests.delete(hub.url + "/priority-pairs", timeout=5)
 
 
+def act(url: str) -> requests.Response:
+    """Do an action, again where that was too soon: there are more of them than a second allows."""
+    post = lambda: requests.post(url, json={"drill": "kill"}, headers=BEARER, timeout=10)  # noqa: E731
+    return eventually(lambda: (answer := post()).status_code != 429 and [answer])[0]
+
+
 def test_the_actions_examples(tmp_path: Path) -> None:
     with Receiver() as webhook:
         settings = {"STATE_DIR": str(tmp_path), "ADMIN_TOKEN": TOKEN, "WEBHOOK_URL": webhook.url,
@@ -96,7 +102,7 @@ def test_the_actions_examples(tmp_path: Path) -> None:
             assert len(ACTIONS) == 6
             for title in ACTIONS:
                 path = title.split()[1]
-                answer = requests.post(hub.url + path, json={"drill": "kill"}, headers=BEARER, timeout=5)
+                answer = act(hub.url + path)
                 assert answer.status_code == (200 if path == "/alerts/test" else 202), title
                 check(EXAMPLES[title], answer.json(), title)
                 shown = re.sub(r"conn_\d+$", "conn_007", answer.json()["message"])

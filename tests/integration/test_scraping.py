@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hub import metrics
+from hub.alerts.channel import OUTCOMES
 from hub.fanout.latency import Stage
 from hub.model import Cause, ConnectionStatus, HealthStatus, Trust
 from tests.conftest import ROOT, HubProcess, eventually, need, running_hub
@@ -19,8 +20,8 @@ from tests.integration.test_hostile import connected, ends, frame
 from tests.integration.test_socketio import Listener
 
 TOKEN = "0123456789abcdef"
-# as Prometheus asks
-OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+# as Prometheus asks, from version 3 on
+OPENMETRICS = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3"
 Values = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 # every label of the hub's own families, and the values that it may have
 FRAMES = {word for word in metrics.REFUSED_FRAMES if not word.startswith(metrics.IGNORED)}
@@ -30,8 +31,9 @@ LABELS: dict[str, set[str]] = {
     "path": {"exchange", "advanced_trade"},
     "status": set(ConnectionStatus),
     "cause": {*metrics.LOSSES, *Cause},
+    "channel": {"socketio", "telegram", "webhook"},  # of several webhooks: webhook_1, webhook_2, …
     "outcome": {
-        *(word for family in metrics.FAMILIES if family.label == "outcome" for word in family.known),
+        *OUTCOMES, *(word for family in metrics.FAMILIES if family.label == "outcome" for word in family.known),
         "ok", "throttled", "failed",
     },
     "reason": {*metrics.REFUSALS, *metrics.CUTS, *FRAMES},
@@ -42,7 +44,7 @@ LABELS: dict[str, set[str]] = {
     "part": {part.__name__.strip("_") for part in metrics.PARTS},
     "worker": {
         "fanout", "priority-pairs", "watch", "repair", "fallback", "catalogue", "history", "board", "store",
-        "pool-watchdog", "aliases",
+        "pool-watchdog", "aliases", "alerts-webhook",
     },
     "version": {metrics.__version__},
     "le": {*map(str, metrics.LE_SECONDS), "+Inf"},
@@ -55,7 +57,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     simulator = ["--products", "40", "--rate", "400"]
     settings = {
         "PRODUCTS_PER_CONNECTION": "5", "CATALOGUE_REFRESH_SECONDS": "1", "DELISTED_KEEP_SECONDS": "0",
-        "ADMIN_TOKEN": TOKEN,
+        "ADMIN_TOKEN": TOKEN, "WEBHOOK_URL": "http://127.0.0.1:9/", "WEBHOOK_ALLOWED_HOSTS": "127.0.0.1",
     }  # fmt: skip
     with running_hub(tmp_path_factory.mktemp("troubled"), simulator, [], **settings) as process:
         process.wait_until_covered()

@@ -248,13 +248,16 @@ def test_a_full_queue_lets_go_of_signals_first(monkeypatch: pytest.MonkeyPatch) 
     channel = channel_to("http://127.0.0.1:9/")
     for number in range(QUEUE):
         channel.offer(notice(number, "volume" if number % 2 else "coverage"), 0.0)
-    for number in range(70):
-        channel.offer(notice(1_000 + number), 0.0)
+    channel._tries = 3
+    for number in range(15):
+        channel._append(notice(100 + number))
     kept = [found.alert.key for found in channel._queue]
-    assert len(kept) == QUEUE
-    assert channel.counts["dropped"] == 70
-    assert kept[0] == "coverage:40"  # fifty signals, then the twenty oldest
-    assert kept[-1] == "coverage:1069"
+    assert len(kept) == QUEUE == 20
+    assert channel.counts["dropped"] == 15
+    assert kept[0] == "coverage:10"  # ten signals, then the five oldest
+    assert kept[-1] == "coverage:114"
+    assert channel._tries == 0  # it was of one that is gone
+    assert {is_signal: pace.left_out.total() for is_signal, pace in channel._paces.items()} == {True: 10, False: 5}
 
 
 def test_offering_never_waits_for_a_receiver_that_hangs(run: Callable[..., Channel]) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hub.config import Loaded, SettingsError, load
-from hub.settings import EXCHANGE_REST_URL, EXCHANGE_WS_URL, Settings
+from hub.detect.rules import KINDS, OPERATIONAL
+from hub.settings import ALERT_KINDS, EXCHANGE_REST_URL, EXCHANGE_WS_URL, Settings
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 ADVANCED_TRADE_URL = "wss://advanced-trade-ws.coinbase.com"
@@ -374,3 +375,43 @@ def test_selectors_and_an_older_way_to_choose_are_a_conflict(other: dict[str, st
 @pytest.mark.parametrize("bad", ["USD;EUR", "US D", ",", "USD-EUR"])
 def test_what_is_no_list_of_currencies(bad: str) -> None:
     assert problems(env={"QUOTE_CURRENCY": bad})[0].startswith("QUOTE_CURRENCY: must be one currency code")
+
+
+@pytest.mark.parametrize(
+    ("env", "named"),
+    [
+        ({"WEBHOOK_URL": "https://hooks.slack.com/services/a/b, https://discord.com/api/webhooks/1?wait=true"}, []),
+        ({"WEBHOOK_URL": "http://bridge:9000/hook", "WEBHOOK_ALLOWED_HOSTS": "Bridge., 10.0.0.5, [0:0::1]"}, []),
+        ({"WEBHOOK_URL": "http://bridge:9000/canary"}, ["WEBHOOK_URL"]),
+        ({"WEBHOOK_URL": "https://0x7f.1/canary"}, ["WEBHOOK_URL"]),
+        ({"WEBHOOK_URL": "hooks.slack.com/canary"}, ["WEBHOOK_URL"]),
+        ({"WEBHOOK_URL": "https://name:canary@hooks.slack.com/"}, ["WEBHOOK_URL"]),
+        ({"WEBHOOK_ALLOWED_HOSTS": "http://bridge"}, ["WEBHOOK_ALLOWED_HOSTS"]),
+        ({"WEBHOOK_ALLOWED_HOSTS": "2130706433"}, ["WEBHOOK_ALLOWED_HOSTS"]),
+        ({"TELEGRAM_BOT_TOKEN": "123456:ABC-DEF1234ghIkl", "TELEGRAM_CHAT_ID": "-100123"}, []),
+        ({"TELEGRAM_BOT_TOKEN": "123456:ABC-DEF1234ghIkl"}, ["TELEGRAM_BOT_TOKEN, TELEGRAM_CHAT_ID"]),
+        ({"TELEGRAM_BOT_TOKEN": "canary/../x", "TELEGRAM_CHAT_ID": "1"},
+         ["TELEGRAM_BOT_TOKEN", "TELEGRAM_BOT_TOKEN, TELEGRAM_CHAT_ID"]),
+        ({"TELEGRAM_CHAT_ID": "somebody"}, ["TELEGRAM_CHAT_ID"]),
+        ({"TELEGRAM_API_URL": "http://127.0.0.1:8081"}, ["TELEGRAM_API_URL"]),
+        ({"ALERTS": "Volume,price"}, []),
+        ({"ALERTS": "none"}, []),
+        ({"ALERTS": "none,volume"}, ["ALERTS"]),
+        ({"ALERTS": "weather"}, ["ALERTS"]),
+        ({"PRICE_SPIKE_PERCENT": "-5"}, ["PRICE_SPIKE_PERCENT"]),
+    ],
+)  # fmt: skip
+def test_where_alerts_go_is_checked_at_the_start(env: dict[str, str], named: list[str]) -> None:
+    found = problems(env=env) if named else []
+    assert [problem.split(":")[0] for problem in found] == named
+    assert "canary" not in str(found)
+    if not named:
+        settings = read(env=env).settings
+        assert settings.webhook_allowed_hosts in ((), ("bridge", "10.0.0.5", "::1"))
+        assert settings.alerts == (("volume", "price") if env.get("ALERTS") == "Volume,price" else
+                                   () if env.get("ALERTS") == "none" else Settings().alerts)  # fmt: skip
+
+
+def test_the_kinds_of_alerts_are_those_that_the_rules_know() -> None:
+    assert ALERT_KINDS == KINDS
+    assert Settings().alerts == OPERATIONAL

@@ -159,7 +159,13 @@ ALLOWED = {
     "hub.log_writer": {"hub.green"},
     "hub.config": {"hub", "hub.alerts.targets", "hub.settings", "hub.usage"},
     "hub.usage": {"hub.settings"},
-    "hub.doctor": {"hub.doctor.exchange", "hub.doctor.judge", "hub.doctor.machine", "hub.settings"},
+    "hub.doctor.alerts": {
+        "hub", "hub.alerts.targets", "hub.doctor", "hub.doctor.judge", "hub.feed", "hub.feed.dial", "hub.feed.tls",
+        "hub.green", "hub.settings",
+    },
+    "hub.doctor": {
+        "hub.doctor.alerts", "hub.doctor.exchange", "hub.doctor.judge", "hub.doctor.machine", "hub.settings"
+    },
     "hub.doctor.judge": set(),
     "hub.doctor.machine": {"hub.doctor", "hub.doctor.judge", "hub.green", "hub.settings"},
     "hub.doctor.exchange": {
@@ -185,6 +191,7 @@ ALLOWED = {
     "hub.parse": set(),
     "hub.green": {"hub.green_http"},
     "hub.green_http": set(),
+    "hub.gunicorn_worker": {"hub", "hub.green", "hub.green_http"},
 }  # fmt: skip
 
 

@@ -58,11 +58,11 @@ def test_a_counter_goes_into_the_first_family_that_matches() -> None:
 
 def test_what_the_exchange_says_is_a_bounded_label() -> None:
     closes = [f"lost_closed_{code}" for code in range(1000, 5000)]
-    refusals = [f"lost_http_{code}" for code in range(600)]
+    refusals = [f"lost_{kind}_{code}" for kind in ("http", "proxy") for code in range(600)]
     counters = {**dict.fromkeys(closes + refusals, 1), "lost_silent": 7}
     found = values(counter_families(counters), "pricehub_connection_losses_total")
     assert set(found) == set(metrics.LOSSES)
-    assert sum(found.values()) == 4000 + 600 + 7
+    assert sum(found.values()) == 4000 + 1200 + 7
     assert found["closed_1011"] == 1
 
 

@@ -124,6 +124,8 @@ def test_health_and_paths_are_told_when_they_change(bench: Bench) -> None:
         ("spike_alert", {"symbol": "btc-usd", "spike_type": "pump", "event_type": "spike_start", "pct_change": 3.25},
          "BTC-USD", "BTC-USD: pump +3.25 % (spike_start)"),
         ("spike_alert", {"symbol": 7, "spike_type": "pump\n", "pct_change": "x"}, None, "an alert: spike"),
+        ("price_alert", {"symbol": "BTC-USD", "spike_type": "dump", "event_type": "momentum_end", "pct_change": -4.5},
+         "BTC-USD", "BTC-USD: dump -4.50 % (momentum_end)"),
         ("trade_update", {"crypto": "ETH-USD", "current_vol": 3, "avg_vol": 2, "threshold": 1.5}, "ETH-USD",
          "ETH-USD: volume is 1.5 times the usual (trade_update)"),
         ("trade_update", {"crypto": "<img onerror=1>", "current_vol": 3, "avg_vol": 0}, None,
@@ -136,3 +138,16 @@ def test_alerts(bench: Bench, event: str, body: object, product: str | None, tex
     entry = bench.last()
     assert (entry.kind, entry.product, entry.text, entry.data) == ("alert", product, text, {"event": event})
     assert json.loads(entry.payload or "") == body
+
+
+@pytest.mark.parametrize(
+    ("severity", "state", "tone"),
+    [("critical", "firing", "bad"), ("warning", "firing", "warn"), ("critical", "resolved", "ok")],
+)
+def test_operational_alerts_say_themselves_what_there_is_to_say(
+    bench: Bench, severity: str, state: str, tone: str
+) -> None:  # fmt: skip
+    body = {"severity": severity, "state": state, "message": "none of 2 connections is up", "symbol": None}
+    bench.notes.alert("hub_alert", json.dumps(body))
+    entry = bench.last()
+    assert (entry.text, entry.tone, entry.data) == (body["message"], tone, {"event": "hub_alert"})

@@ -69,6 +69,19 @@ def test_a_hub_that_does_not_run_is_down(hub: PriceHub) -> None:
     assert not any(worker["alive"] for worker in body["workers"])
 
 
+def test_alerts_are_off_until_there_is_somebody_to_tell(hub: PriceHub) -> None:
+    assert states(hub)["alerts"] == "off"
+
+
+def test_a_receiver_that_is_given_up_for_now_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = PriceHub(Settings(ws_url="ws://127.0.0.1:9", ws_dialect="exchange", state_dir=str(tmp_path),
+                              webhook_url=("https://hook.example/a",)))  # fmt: skip
+    assert states(found)["alerts"] == "up"
+    monkeypatch.setattr(found.alerts.channels[0]._breaker, "state", lambda _: "open")
+    alerts = services.body(found)["services"]["alerts"]
+    assert alerts == {"state": "degraded", "reason": "webhook can't be reached"}
+
+
 def test_a_worker_with_a_bug_is_named(hub: PriceHub, caplog: pytest.LogCaptureFixture) -> None:
     def bug() -> float:
         raise RuntimeError("a bug")

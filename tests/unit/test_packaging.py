@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import os
 import re
 import shutil
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from hub.config import load
 from hub.settings import Settings
+from tests.audit import verdict
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {field.name.upper() for field in dataclasses.fields(Settings)}
@@ -23,7 +26,7 @@ def read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "setup", "run", "check", "lint", "bench", "help", "clean"])
+@pytest.mark.parametrize("target", ["demo", "test", "setup", "run", "check", "lint", "audit", "bench", "help", "clean"])
 def test_makefile_has_each_target_and_help_lists_it(target: str) -> None:
     assert re.search(rf"(?m)^{target}:.* ## .+", read("Makefile"))
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -80,7 +83,45 @@ def test_env_example_names_only_settings_that_exist_and_changes_none() -> None:
     assert shown == Settings()
 
 
+def test_every_requirement_is_pinned_and_installed_as_it_is_pinned() -> None:
+    lines = (read("requirements.txt") + read("requirements-dev.txt")).splitlines()
+    wanted = [line.split("#")[0].strip() for line in lines]
+    pins = [line for line in wanted if line and line != "-r requirements.txt"]
+    assert len(pins) > 20
+    for pin in pins:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", pin), pin
+        name, _, version = pin.partition("==")
+        assert metadata.version(name) == version
+
+
+def test_the_audit_does_not_take_silence_for_an_answer() -> None:
+    good: dict = {"name": "a", "version": "1", "vulns": []}
+    bad: dict = {"name": "b", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["3"]}]}
+    unknown: dict = {"name": "c", "skip_reason": "not found"}
+    assert verdict({"dependencies": [good]}) == (0, ["1 of 1 packages were looked up, 0 vulnerabilities are known"])
+    status, lines = verdict({"dependencies": [good, bad, unknown]})
+    assert (status, lines[0]) == (1, "b 2: CVE-1, fixed in 3")
+    status, lines = verdict({"dependencies": [good, unknown]})
+    assert status == 2
+    assert "NOT looked up, so nothing is known of them: c" in lines
+    assert verdict({"dependencies": []})[0] == 2
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists() or shutil.which("git") is None, reason="this is no checkout")
 def test_nothing_that_git_ignores_is_kept_in_git() -> None:
     command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == ""
+
+
+def test_no_sql_is_put_together() -> None:
+    """Each statement is a constant: what comes from outside can only be a parameter."""
+    found = 0
+    for path in (ROOT / "hub").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not re.fullmatch(r"(self\._)?db\.execute\w*", ast.unparse(node.func)):
+                continue
+            found += 1
+            statement = node.args[0]
+            constant = isinstance(statement, ast.Name) and statement.id.isupper()
+            assert constant or isinstance(statement, ast.Constant), f"{path.name}:{node.lineno}"
+    assert found > 10

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.web.interface.glossary import or_null
 from hub.web.interface.protocol import examples
-from hub.web.interface.routes import TICKER
+from hub.web.interface.routes import HUB_ALERT, TICKER
 from hub.web.interface.schema import Notes
 
 TO_CLIENT, TO_HUB = "to the client", "to the hub"
@@ -69,6 +69,11 @@ EVENTS = (
         "ticker": {"free": True, "description": "The ticker of that moment."}, "simulated": {"optional": True},
         "ratio": "`current_vol` / `avg_vol`.",
     }),
+    Event("price_alert", "A price has moved far within minutes, or such a move has ended.", notes={
+        "symbol": "The product.", "peak_price": "The farthest price from the old one.",
+        "seconds": "Since the start of the spike.", "time": "When it was noticed.", "simulated": {"optional": True},
+    }),
+    Event("hub_alert", "The hub itself needs somebody, or no longer does.", notes=HUB_ALERT),
     Event("spike_alert", "A client's alert: relayed unchanged to all clients, the sender too.", (TO_HUB, TO_CLIENT),
           notes=dict.fromkeys(("symbol", "spike_type", "event_type", "pct_change", "old_price", "new_price"), ANYTHING),
           answer={}),

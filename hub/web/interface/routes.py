@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from hub.detect.health import Readiness
+from hub.detect.rules import CRITICAL, FIRING, INFO, ONCE, RESOLVED, WARNING
+from hub.detect.rules import KINDS as KINDS_OF_ALERTS
 from hub.journal import KINDS, TONES
 from hub.model import ConnectionStatus, HealthStatus, Trust
 from hub.rings import RANGES
 from hub.web.interface.glossary import one_of, or_null
 from hub.web.interface.route import TEXT, Body, Query, Route
 from hub.web.interface.routes_operators import OPERATORS
+from hub.web.interface.schema import Notes
 
 ID = "[A-Za-z0-9]{1,20}-[A-Za-z0-9]{1,20}"
 ANY_PRODUCT = {"type": "string", "pattern": f"^{ID}$", "examples": ["BTC-USD"],
@@ -29,6 +32,13 @@ ENTRY = {  # of the journal
     "kind": one_of(KINDS, "What happened."), "tone": one_of(TONES, "How bad it is."),
     "data": {"free": True, "description": "More of it, depending on `kind`."},
 }  # fmt: skip
+HUB_ALERT: Notes = {
+    "key": "Stays the same from firing to resolved.", "kind": one_of((*KINDS_OF_ALERTS, "test"), "What it is about."),
+    "severity": one_of((INFO, WARNING, CRITICAL), "How bad it is."),
+    "state": one_of((FIRING, RESOLVED, ONCE), "`once`: it has no end."), "message": "What is wrong, in words.",
+    "symbol": or_null("string", "The product, where it is about one."), "since": "When it began.",
+}  # fmt: skip
+NOTICES = {"map": True, "additionalProperties": {"type": "integer"}}
 STATUS = one_of(ConnectionStatus, "`failed`: lost five times in a row; it goes on trying.")
 
 PRICES = (
@@ -280,6 +290,24 @@ HEALTH = (
 )  # fmt: skip
 
 ALERTS = (
+    Route(
+        "GET /alerts", "Alerts", "What the hub calls for somebody for", "Alerts",
+        notes={
+            "time": "When this answer was made.", "firing": "What fires now, the oldest first.",
+            **{f"firing[].{name}": note for name, note in HUB_ALERT.items()},
+            "firing[].told": "Whether it was told: false while its cooldown holds it back.",
+            "kinds": {"items": one_of(KINDS_OF_ALERTS, "A kind."), "description": "What goes to the channels."},
+            "cooldown_seconds": "Before the same alert is told again.",
+            "clients": {**NOTICES, "description": "Notices to Socket.IO clients since the start, by outcome."},
+            "channels": "Webhooks and Telegram, where they are set.", "channels[].name": "`webhook`, `telegram`.",
+            "channels[].queued": "What waits.",
+            "channels[].breaker": one_of(("closed", "open", "half_open"), "`open`: no attempt for a minute."),
+            "channels[].last_sent": or_null("string", "The last success.", format="date-time"),
+            "channels[].last_failed": or_null("string", "The last failure.", format="date-time"),
+            "channels[].last_failure": or_null("string", "What it was, in a word."),
+            "channels[].counts": {**NOTICES, "description": "Notices since the start, by outcome."},
+        },
+    ),
     Route(
         "POST /alert", "Alerts", "Send an alert to every client", "Done",
         "It reaches every client as `trade_update`, unchanged.",

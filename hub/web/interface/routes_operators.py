@@ -89,6 +89,16 @@ OPERATORS = (
         status=202, also=NO_PRODUCT, admin=True,
     ),
     Route(
+        "POST /alerts/test", "Actions", "Send a test alert through every channel", "AlertTest",
+        "It answers when that is over, after 8.5 s at the latest.", admin=True,
+        also={409: "another test is on: `Retry-After` says for how long"},
+        notes={
+            "success": "Whether all were sent.", "message": "The same in words.",
+            "channels": {"map": True, "additionalProperties": TEXT,
+                         "description": "Channel → `sent`, or what was wrong."},
+        },
+    ),
+    Route(
         "POST /drills", "Actions", "Play a drill", "Done", TAKEN, status=202, admin=True,
         body=Body({
             "type": "object", "required": ["drill"],

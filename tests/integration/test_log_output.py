@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.conftest import ROOT, HubProcess, eventually
+from tests.conftest import ROOT, HubProcess, eventually, full_pipe
 from tests.integration.test_socketio import Listener
 
 START = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR) [a-z_.]+ ")
@@ -26,13 +25,8 @@ START = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ER
 
 @pytest.fixture
 def blocked() -> Iterator[int]:
-    """A pipe that is full, and that nobody reads."""
-    read, write = os.pipe()
-    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4_096)
-    os.write(write, b"." * 4_096)
-    yield write
-    os.close(write)
-    os.close(read)
+    with full_pipe() as write:
+        yield write
 
 
 def make_it_log(url: str) -> None:
