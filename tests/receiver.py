@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # by name: the module's attribute may be eventlet's
 from types import TracebackType
 from typing import Any, NamedTuple
 
-Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
+Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Post(NamedTuple):
@@ -25,7 +25,7 @@ class Post(NamedTuple):
 def status(code: int, body: bytes = b"", **headers: str) -> Answer:
     """Return what answers with a status and headers."""
 
-    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(code)
         for name, value in headers.items():
             handler.send_header(name.replace("_", "-"), value)
@@ -36,7 +36,7 @@ def status(code: int, body: bytes = b"", **headers: str) -> Answer:
     return answer
 
 
-def hang(handler: http.server.BaseHTTPRequestHandler) -> None:
+def hang(handler: BaseHTTPRequestHandler) -> None:
     """Never answer."""
     handler.server.end.wait(120)  # type: ignore[attr-defined]
 
@@ -53,7 +53,7 @@ class Receiver:
         self.end = threading.Event()
         outer = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
@@ -69,7 +69,7 @@ class Receiver:
             def log_message(self, *_: Any) -> None:
                 """Stay silent."""
 
-        class Server(http.server.ThreadingHTTPServer):
+        class Server(ThreadingHTTPServer):
             daemon_threads = True
 
             def handle_error(self, *_: Any) -> None:

@@ -36,7 +36,7 @@ class Journal:
 
 
 def made(simulator: Any = None) -> tuple[PriceHub, Journal, FlaskClient]:
-    hub = PriceHub(Settings(admin_token=TOKEN, simulate=True))
+    hub = PriceHub(Settings(admin_token=TOKEN, simulate=True, bad_tokens_per_minute=0))
     journal = hub.journal = Journal()  # type: ignore[attr-defined]
     app: Flask = create_app(hub, simulator)[0]
     return hub, journal, app.test_client()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import logging
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from random import Random
 from typing import Any
 
@@ -58,31 +58,31 @@ def run() -> Iterator[Callable[..., Channel]]:
 # -- what receivers do -----------------------------------------------------------------------------------
 
 
-def never(handler: http.server.BaseHTTPRequestHandler) -> None:
+def never(handler: BaseHTTPRequestHandler) -> None:
     receiver_end(handler).wait(20)
 
 
-def receiver_end(handler: http.server.BaseHTTPRequestHandler) -> threading.Event:
+def receiver_end(handler: BaseHTTPRequestHandler) -> threading.Event:
     return handler.server.end  # type: ignore[attr-defined]
 
 
-def drip(handler: http.server.BaseHTTPRequestHandler) -> None:
+def drip(handler: BaseHTTPRequestHandler) -> None:
     """Send a header that never ends, a byte at a time: no single wait is long."""
     with contextlib.suppress(OSError):
         while not receiver_end(handler).wait(0.05):
             handler.wfile.write(b"H")
 
 
-def reset(handler: http.server.BaseHTTPRequestHandler) -> None:
+def reset(handler: BaseHTTPRequestHandler) -> None:
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.connection.close()
 
 
-def garbage(handler: http.server.BaseHTTPRequestHandler) -> None:
+def garbage(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"<html>this is no HTTP</html>\r\n\r\n")
 
 
-def huge(handler: http.server.BaseHTTPRequestHandler) -> None:
+def huge(handler: BaseHTTPRequestHandler) -> None:
     """Answer with 100 MB; count what went out."""
     handler.send_response(200)
     handler.send_header("Content-Length", str(100_000_000))
