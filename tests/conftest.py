@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORDINGS = ROOT.parent / "shared" / "recordings"
 
 
+@pytest.hookimpl(tryfirst=True)  # ahead of xdist, which reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together, where tests run side by side, what shares a hub or a fixture of its file."""
     for item in items:
