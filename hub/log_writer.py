@@ -31,7 +31,7 @@ class LineWriter:
         self._os: Any = None
         self._poll: Any = None
         self._cut_short = False  # whether the next line would continue one that was written in part
-        # each counted by one side alone, whom no lock holds up
+        # without a lock: what two threads add at once may be off by a line, which nobody notices in a megabyte
         self._bytes_in = self._refused = 0
         self._bytes_out = self._lost = 0
         self.failures_total = 0

@@ -88,6 +88,13 @@ class _ToWriter(logging.Handler):
     def createLock(self) -> None:  # noqa: N802 - the standard library's name
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Do what the base class does, which from Python 3.13 on takes its lock unasked."""
+        passed = self.filter(record)
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return passed
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
@@ -133,6 +140,7 @@ _stdout = LineWriter(1, lambda count: b"%d lines were dropped\n" % count)
 
 def configure(level: str, line_format: str = "text") -> None:
     """Log to standard error at ``level``, once for the process, and never wait for it."""
+    logging.logThreads = False  # to name the thread takes a lock that is green: a native thread would hang in it
     _handler.setFormatter(JsonLine() if line_format == "json" else OneLine(FORMAT))
     logging.basicConfig(level=level, handlers=[_handler], force=True)
     sys.stderr = _Stray()

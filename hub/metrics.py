@@ -90,6 +90,7 @@ FAMILIES = (  # the first that matches
     Family("rest_poll_failures", "rest_poll_failures", "Such requests that failed."),
     Family("rest_prices", "rest_prices", "Prices that had changed by such a request."),
     Family("client_cuts", "cut_(.+)", "Clients that were cut off, by reason.", "reason", CUTS),
+    Family("wrong_tokens", "bad_tokens", "Tokens of clients, for reading and for actions, that were wrong."),
     Family("refusals", r"refused_(.+)|(bad_.+|\w+_without_token)",
            "Clients, requests and packets of clients that were refused, by reason.", "reason", REFUSALS),
     Family("dropped", "(held|store)_dropped|dropped_(in_turn)", "What did not fit into a queue of the hub's, by queue.",

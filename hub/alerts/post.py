@@ -21,12 +21,13 @@ import orjson
 
 from hub import green
 from hub.alerts.targets import Resolver, Target, TargetError, addresses_of
+from hub.feed import tls
+from hub.feed.dial import few
 
 STEP_TIMEOUT_SECONDS = 4.0  # to connect, and from one byte to the next
 TOTAL_TIMEOUT_SECONDS = 8.0
 MAX_BODY_BYTES = 4_096  # of an answer, of which only "try again later" is read
 MAX_RETRY_AFTER_SECONDS = 120.0
-ADDRESSES_TRIED = 2
 
 
 class PostError(Exception):
@@ -71,9 +72,7 @@ class _Connection(http.client.HTTPConnection):
                 self.sock.shutdown(socket.SHUT_RDWR)
 
 
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()  # it reads all roots: once is enough
+_tls = functools.cache(tls.context)  # it reads all roots: once is enough
 
 
 class Poster:
@@ -103,8 +102,8 @@ class Poster:
 
     def _post(self, body: bytes) -> None:
         give_up_at = time.monotonic() + self._limits.total_seconds
-        addresses = addresses_of(self._target, self._resolver)
-        for number, address in enumerate(addresses[:ADDRESSES_TRIED], 1):
+        addresses = few(addresses_of(self._target, self._resolver))
+        for number, address in enumerate(addresses, 1):
             left = give_up_at - time.monotonic()
             if left <= 0:  # on native threads nothing interrupts the resolver
                 raise TimeoutError
@@ -112,7 +111,7 @@ class Poster:
                 try:
                     connection.connect()
                 except OSError:
-                    if number == min(len(addresses), ADDRESSES_TRIED):
+                    if number == len(addresses):
                         raise
                     continue
                 self._ask(connection, body)

@@ -9,7 +9,7 @@ from hub import green
 from hub.alerts.targets import Target, TargetError, addresses_of, target_of
 from hub.doctor.judge import Check, Level, ok
 from hub.feed import tls
-from hub.feed.dial import explain
+from hub.feed.dial import TRIES, explain, few
 from hub.settings import Settings
 
 REACH_SECONDS = 3.0
@@ -39,10 +39,15 @@ def _receiver(name: str, target: Target) -> Check:
 
 
 def _reach(target: Target) -> None:
-    family, address = addresses_of(target)[0]
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        sock.settimeout(REACH_SECONDS)
-        sock.connect(address)
-        if target.secure:
-            with tls.context().wrap_socket(sock, server_hostname=target.host):
+    problem: OSError = OSError("the name has no address")
+    for family, address in few(addresses_of(target)):
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as sock:
+                sock.settimeout(REACH_SECONDS / TRIES)
+                sock.connect(address)
+                if target.secure:
+                    tls.context().wrap_socket(sock, server_hostname=target.host).close()
                 return
+        except OSError as error:
+            problem = error
+    raise problem

@@ -115,11 +115,11 @@ def access(host: str, port: int, tokens: bool) -> Check:
     return graded("access", text, do, warn=not alone and not tokens)
 
 
-def addresses(per_address: int, proxies: bool, host: str) -> Check:
+def addresses(proxies: bool, host: str) -> Check:
     """Judge whether clients can be told apart."""
     text = "believed from TRUSTED_PROXIES" if proxies else "as they connect: there is no proxy in front"
-    do = "behind a proxy all clients share its address, and MAX_CLIENTS_PER_IP: set TRUSTED_PROXIES"
-    return graded("addresses", text, do, warn=per_address > 0 and not proxies and host != "127.0.0.1")
+    do = "behind a proxy all clients share its address, and what one address may do: set TRUSTED_PROXIES"
+    return graded("addresses", text, do, warn=not proxies and host != "127.0.0.1")
 
 
 def certificate(days: float) -> Check:

@@ -39,7 +39,7 @@ def look(settings: Settings, sources: Mapping[str, str]) -> Iterator[Check]:
     yield judge.timer([_late() for _ in range(NAPS)])
     yield judge.roots(os.environ, _unreadable_roots())
     yield judge.access(settings.host, settings.port, bool(settings.api_tokens))
-    yield judge.addresses(settings.max_clients_per_ip, bool(settings.trusted_proxies), settings.host)
+    yield judge.addresses(bool(settings.trusted_proxies), settings.host)
     yield ok("actions", "on, with ADMIN_TOKEN" if settings.admin_token else "off: ADMIN_TOKEN is unset")
 
 

@@ -30,7 +30,7 @@ _warn = Cooldown(log)
 class HubEngine(engineio.Server):
     """Engine.IO server whose clients are ``ClientSocket``.
 
-    The owner sets ``limits``, ``counters``, ``urgent`` and ``draining``.
+    The owner sets ``limits``, ``counters``, ``urgent``, ``draining`` and ``shut_out``.
     """
 
     start_service_task: bool
@@ -41,6 +41,7 @@ class HubEngine(engineio.Server):
         self.counters: Counter[str] = Counter()
         self.urgent: Callable[[str], bool] = lambda _: False
         self.draining: Callable[[], bool] = lambda: False
+        self.shut_out: Callable[[str], bool] = lambda _: False
 
     def refuse_packet(self, sid: str, error: Exception) -> None:
         """Count and log a packet that can't be understood, and end its sender."""
@@ -68,6 +69,8 @@ class HubEngine(engineio.Server):
         """Return why no more clients are let in from an address, None if one is."""
         if self.draining():
             return "draining"
+        if self.shut_out(address):  # here, where clients come again: a refused namespace ends some for good
+            return "bad_tokens"
         limits, present = self.limits, self.sockets
         if len(present) >= limits.clients:
             return "too_many_clients"

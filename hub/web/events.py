@@ -68,6 +68,8 @@ def make_socketio(app: Flask, hub: PriceHub, rates: Rates) -> SocketIO:
     )  # fmt: skip
     server.eio.urgent = hub.priority.has
     server.eio.draining = lambda: hub.draining
+    if settings.api_tokens:
+        server.eio.shut_out = rates.is_shut_out
     refused = server.eio.counters = hub.counters
 
     def known() -> Callable[[str], bool]:

@@ -16,7 +16,8 @@ from hub.web.rates import Rates, TooMany
 
 View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY_BYTES = 65_536
-UNLIMITED = ("/health", "/api/health")  # whoever watches the hub must not be told that it is busy
+# whoever watches the hub must not be told that it is busy; their answers are kept, and cost little
+UNLIMITED = {prefix + path for prefix in ("", "/api") for path in ("/health", "/health/live", "/health/ready")}
 # what GET /status is made of
 PUBLIC_FILES = ("status.css", "icons/ok.svg", "icons/warn.svg", "icons/bad.svg", "icons/busy.svg")
 SECURITY_HEADERS = {
@@ -86,7 +87,7 @@ def install(
 
     @app.before_request
     def check() -> Response | None:
-        if not request.path.startswith(UNLIMITED):
+        if request.path not in UNLIMITED:
             rates.count_request(request.environ)
         if not origin_allowed(request.headers.get("Origin"), request.environ, origins):
             return error_response("Origin not allowed", 403)

@@ -117,6 +117,10 @@ class Rates:
         self._bad_tokens.hit(address)
         return False
 
+    def is_shut_out(self, address: str) -> bool:
+        """Tell whether an address was wrong too often, and its tokens are not looked at."""
+        return self._bad_tokens.is_used_up(address)
+
     def _refuse(self, reason: str, address: str, message: str, limit: _Limit) -> None:
         self._counters[f"refused_{reason}"] += 1
         _warn.warning(reason, "refused a request address=%s reason=%s", address, reason)

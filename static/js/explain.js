@@ -5,7 +5,7 @@ import { secondsSince } from "./clock.js";
 import { inWords } from "./connections.js";
 import { build, make, makeButton, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
 import { age, change, count, exact, milliseconds } from "./format.js";
-import { clockOf, Frames, keep, makeFacts, section, setNote } from "./parts.js";
+import { clockOf, Frames, keep, makeFacts, makeList, section, setNote } from "./parts.js";
 import { view } from "./view.js";
 
 const VERDICTS = {
@@ -35,8 +35,8 @@ export class ProductView {
     this.slotSaid = make("span");
     this.slotWhy = make("p", "", "muted");
     this.slotPart = section("Slot", build("p", "", makeShape("off"), " ", this.slot, this.slotSaid), this.slotWhy);
-    this.history = make("ol", "", "list");
-    this.gaps = make("ol", "", "list");
+    this.history = makeList();
+    this.gaps = makeList();
     this.noGaps = make("p", "None.", "muted");
     this.frames = new Frames();
     this.element = build("div", "view",

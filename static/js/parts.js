@@ -16,6 +16,13 @@ export function section(title, ...children) {
   return build("section", "part", make("h3", title), ...children);
 }
 
+/** A list that scrolls by itself where it is long: the keyboard reaches it. */
+export function makeList() {
+  const list = make("ol", "", "list");
+  list.tabIndex = 0;
+  return list;
+}
+
 /** A list of name and value: `set(name, text, tone)` paints one. `names` are in the order of reading. */
 export function makeFacts(...names) {
   const element = make("dl", "", "facts");

@@ -6,7 +6,7 @@ import { inWords, standing } from "./connections.js";
 import { build, make, makeButton, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
 import { makeEntry, paintEntry } from "./explain.js";
 import { age, count, duration, milliseconds } from "./format.js";
-import { Frames, keep, makeFacts, section } from "./parts.js";
+import { Frames, keep, makeFacts, makeList, section } from "./parts.js";
 import { view } from "./view.js";
 
 const VERDICTS = {
@@ -27,7 +27,7 @@ export class SlotView {
     this.cause = make("p", "", "muted");
     this.products = make("ul", "", "chips");
     this.productsPart = section("Products", this.products);
-    this.events = make("ol", "", "list");
+    this.events = makeList();
     this.noEvents = make("p", "None since the hub’s start.", "muted");
     this.frames = new Frames();
     this.element = build("div", "view",

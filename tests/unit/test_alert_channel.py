@@ -305,3 +305,14 @@ def test_no_url_is_logged_or_shown(run: Callable[..., Channel], caplog: pytest.L
         assert "alert not delivered channel=webhook reason=http_404" in caplog.text
         for text in (caplog.text, str(channel.body()), repr(channel._poster.__dict__)):
             assert "canary-of-the-path" not in text
+
+
+def test_a_name_with_two_addresses_of_a_family_that_leads_nowhere_is_reached_by_the_other() -> None:
+    with Receiver() as receiver:
+        six = (socket.AF_INET6, socket.SOCK_STREAM, 6, "")
+        dead = [(*six, (f"100::{number}", receiver.port, 0, 0)) for number in (1, 2)]
+        live = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", receiver.port))
+        url = receiver.url.replace("127.0.0.1", "hooks.example.com")
+        poster = Poster(target_of(url, ("hooks.example.com",)), QUICK, lambda *_, **__: [*dead, live])
+        poster.post(b"{}")
+        assert len(receiver.posts) == 1

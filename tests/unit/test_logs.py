@@ -157,6 +157,7 @@ def test_configure_replaces_what_was_there_and_quiets_the_libraries(capfd: pytes
         configure("INFO")
         (handler,) = root.handlers
         assert handler.lock is None, "native threads log, too"
+        assert not logging.logThreads, "to name its thread a record takes a lock that eventlet made green"
         assert isinstance(handler.formatter, OneLine)
         configure("INFO", "json")
         assert isinstance(handler.formatter, JsonLine)
