@@ -23,13 +23,21 @@ import requests
 from hub.simulator.launch import SimulatorProcess, launch
 
 ROOT = Path(__file__).resolve().parents[1]
+ALONE = {
+    "test_benchmarks", "test_board", "test_drain", "test_drills", "test_fanout_clients", "test_gunicorn", "test_hostile",
+}  # fmt: skip
 RECORDINGS = ROOT.parent / "shared" / "recordings"
 
 
 @pytest.hookimpl(tryfirst=True)  # ahead of xdist, which reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where tests run side by side, what shares a hub or a fixture of its file."""
+    """Keep together, where tests run side by side, what shares a hub or a fixture of its file.
+
+    And leave for later what needs both cores for itself: clients by the hundred, a browser, bounds of a second.
+    """
     for item in items:
+        if item.path.stem in ALONE or item.path.parent.name == "browser":
+            item.add_marker(pytest.mark.alone)
         shared = "hub" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("hub" if shared else item.nodeid.partition("::")[0]))
 
@@ -184,7 +192,7 @@ def hub_factory(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
 @pytest.fixture(scope="session")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     """One hub with 326 simulated products on 22 connections, for tests that leave no marks on it."""
-    with running_hub(tmp_path_factory.mktemp("hub"), [], []) as process:
+    with running_hub(tmp_path_factory.mktemp("hub"), ["--rate", "500"], []) as process:
         process.wait_until_covered()
         slots = lambda: process.get("/connections").json()["connections"]  # noqa: E731
         eventually(lambda: all(slot["last_heartbeat"] for slot in slots()))

@@ -1,4 +1,4 @@
-"""Every fault that is over quickly, one test each. ``make drill`` plays the slow ones as well and prints a table."""
+"""Of each fault the first drill that is over quickly, one test each. ``make drill`` plays all, and prints a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tests.drills.runner import Result, run
 from tests.drills.scenario import Scenario
 from tests.drills.scenarios import ALL
 
-QUICK = tuple(one for one in ALL if one.quick)
+# U14 alone has eight
+QUICK = tuple({one.name.split()[0]: one for one in reversed(ALL) if one.quick}.values())[::-1]
 TOGETHER = 3  # they mostly wait
 
 
