@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
 import ssl
@@ -109,18 +110,29 @@ def test_a_body_that_is_too_large_is_refused_in_json(site: str) -> None:
 def test_one_address_can_not_take_every_connection(
     hub: HubProcess, folder: Callable[[], Path]
 ) -> None:
-    with nginx.running(folder(), hub.port, {"limit_conn price_hub 200;": "limit_conn price_hub 3;"}) as site:
-        clients = [socketio.Client() for _ in range(3)]
+    few = {"limit_conn price_hub_clients 2000;": "limit_conn price_hub_clients 3;"}
+    with nginx.running(folder(), hub.port, few) as site:
+        clients = [socketio.Client(reconnection=False) for _ in range(4)]
         try:
-            for client in clients:
+            for client in clients[:3]:
                 client.connect(site, transports=["websocket"])
-            refused = requests.get(site + "/health", timeout=5)
-            assert (refused.status_code, refused.json()) == (429, {"error": "Too many connections of one address"})
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                clients[3].connect(site, transports=["websocket"])
+            poll = requests.get(site + "/socket.io/?EIO=4&transport=polling", timeout=5)
+            assert (poll.status_code, poll.json()) == (429, {"error": "Too many connections of one address"})
+            assert requests.get(site + "/health", timeout=5).status_code == 200, "requests are counted apart"
             clients[0].disconnect()
-            eventually(lambda: requests.get(site + "/health", timeout=5).status_code == 200, 5)
+            eventually(lambda: connected(clients[3], site), 5)
         finally:
             for client in clients:
                 client.disconnect()
+
+
+def connected(client: socketio.Client, site: str) -> bool:
+    """Try to connect; tell whether it did."""
+    with contextlib.suppress(socketio.exceptions.ConnectionError):
+        client.connect(site, transports=["websocket"])
+    return bool(client.connected)
 
 
 def test_the_hub_counts_the_addresses_that_nginx_names(
