@@ -223,10 +223,6 @@ class PriceHub:
         """The hub's own workers."""
         return [*self._workers, *self.paths.workers]
 
-    def get_shared_health_summary(self) -> dict[str, Any]:
-        """Return the same, made at most ten times a second for all who ask; not to be changed."""
-        return self._summary.shared()
-
     def failed_workers(self, now: float) -> int:
         """Return how many of them met a bug lately (``now``: monotonic seconds)."""
         return sum(worker.failed_lately(now) for worker in self.workers)

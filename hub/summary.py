@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from hub.hub import PriceHub
 
 NAMED_PRODUCTS = 20
-KEPT_SECONDS = 0.1  # a body takes 1.4 ms with 326 products, 12 with 3,000
 
 
 class Summary:
@@ -25,14 +24,6 @@ class Summary:
         self._hub = hub
         self._errors = health.ErrorWindow()
         self._was_covered = False
-        self._kept: tuple[float, dict[str, Any]] = float("-inf"), {}
-
-    def shared(self) -> dict[str, Any]:
-        """Return the body of ``GET /health``, at most ``KEPT_SECONDS`` old: nobody is refused it, however often."""
-        now = time.monotonic()
-        if now - self._kept[0] >= KEPT_SECONDS:
-            self._kept = now, self.body()
-        return self._kept[1]
 
     def sample(self) -> dict[str, Any]:
         """Do what is to be done each second, whether or not anybody asks; return the body of ``GET /health``."""

@@ -16,7 +16,7 @@ from hub.web.rates import Rates, TooMany
 
 View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY_BYTES = 65_536
-# whoever watches the hub must not be told that it is busy; their answers are kept, and cost little
+# whoever watches the hub must not be told that it is busy
 UNLIMITED = {prefix + path for prefix in ("", "/api") for path in ("/health", "/health/live", "/health/ready")}
 # what GET /status is made of
 PUBLIC_FILES = ("status.css", "icons/ok.svg", "icons/warn.svg", "icons/bad.svg", "icons/busy.svg")

@@ -66,7 +66,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
 
     @routes.get("/health")
     def health() -> Response:
-        summary = hub.get_shared_health_summary()
+        summary = hub.get_health_summary()
         up = summary["connected_connections"] > 0 and summary["status"] != HealthStatus.CRITICAL
         return json_response(summary, 200 if up else 503)
 
