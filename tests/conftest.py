@@ -25,7 +25,7 @@ from hub.simulator.launch import SimulatorProcess, launch
 ROOT = Path(__file__).resolve().parents[1]
 ALONE = {
     "test_benchmarks", "test_board", "test_drain", "test_drills", "test_fanout_clients", "test_gunicorn",
-    "test_hostile", "test_rotation",
+    "test_green", "test_hostile", "test_replay", "test_rotation",
 }  # fmt: skip
 RECORDINGS = ROOT.parent / "shared" / "recordings"
 

@@ -41,6 +41,12 @@ def channel_to(url: str, limits: Limits = QUICK, **parts: Any) -> Channel:
     return Channel("webhook", poster, lambda found: webhook_body(*found, False), Random(1), backoff=backoff, **parts)
 
 
+@pytest.fixture(autouse=True)
+def no_cooldown() -> None:
+    """What a test before this one logged a moment ago holds nothing back."""
+    module._warn._last.clear()
+
+
 @pytest.fixture
 def run() -> Iterator[Callable[..., Channel]]:
     """Start a channel; it is stopped afterwards."""
