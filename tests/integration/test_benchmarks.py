@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,9 @@ def test_no_tick_is_lost_between_exchange_and_clients() -> None:
 
 
 def test_sockets_bring_every_trade_and_polling_few() -> None:
-    found = {way: polling.measure(way, 20, 200, 4.0) for way in polling.WAYS}
+    with ThreadPoolExecutor(len(polling.WAYS)) as pool:
+        played = pool.map(lambda way: polling.measure(way, 20, 200, 4.0), polling.WAYS)
+        found = dict(zip(polling.WAYS, played, strict=True))
     ws, fallback, poller = found.values()
     assert all(one["never"] == 0 < one["moves"] <= one["happened"] for one in found.values())
     assert (ws["seen"], ws["requests"], ws["refused"]) == (ws["happened"], 0, 0)

@@ -17,12 +17,13 @@ from tests.soak.dashboard import RUNS as DASHBOARD
 from tests.soak.documents import RUNS as DOCUMENTS
 from tests.soak.hindrances import RUNS as HINDRANCES
 from tests.soak.outages import RUNS as OUTAGES
+from tests.soak.replays import RUNS as REPLAYS
 from tests.soak.rotations import RUNS as ROTATIONS
 from tests.soak.runs import RUNS, Report, all_connections_killed, half_of_them_quiet, the_hub_stands_still
 from tests.soak.stops import RUNS as STOPS
 
 Run = Callable[[], Report]
-ALONE: tuple[Run, ...] = (*CROWDS, *ROTATIONS, *OUTAGES, *DASHBOARD, *DOCUMENTS, *STOPS, *HINDRANCES)
+ALONE: tuple[Run, ...] = (*CROWDS, *ROTATIONS, *OUTAGES, *DASHBOARD, *DOCUMENTS, *STOPS, *HINDRANCES, *REPLAYS)
 DOCUMENT = ROOT / "docs" / "soak.md"
 HEAD = """# Long runs
 
