@@ -316,7 +316,7 @@ def _alerts(hub: PriceHub) -> Iterable[Metric]:
     for (channel, outcome), count in hub.alerts.counts().items():
         notices.add_metric([channel, outcome], count)
     yield notices
-    yield _gauge("alerts_firing", "Alerts that fire now.", len(hub.alerts.body()["firing"]))
+    yield _gauge("alerts_firing", "Alerts that fire now.", hub.alerts.firing_count())
 
 
 PARTS = (_health, _connections, _clients, _latency, _rest, _alerts, _process)

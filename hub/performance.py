@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from hub.rings import RANGES
 if TYPE_CHECKING:
     from hub.hub import PriceHub
 
+STATM = Path("/proc/self/statm")
 PAGE_BYTES = resource.getpagesize()
 RATES = ("messages_per_second", "ticks_per_second")
 
@@ -40,12 +42,20 @@ def body(hub: PriceHub) -> dict[str, Any]:
     }
 
 
+def _resident_bytes() -> int | None:
+    """Return the resident memory; None on a system without Linux's /proc."""
+    try:
+        return int(STATM.read_text().split()[1]) * PAGE_BYTES
+    except FileNotFoundError:
+        return None
+
+
 def _process(uptime_seconds: float) -> dict[str, Any]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu_seconds = time.process_time()
     return {
-        "memory_bytes": int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES,
-        "memory_peak_bytes": usage.ru_maxrss * 1024,
+        "memory_bytes": _resident_bytes(),
+        "memory_peak_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         "cpu_seconds": round(cpu_seconds, 3),
         "cpu_cores_mean": round(cpu_seconds / uptime_seconds, 3) if uptime_seconds else None,
         "threads": threading.active_count(),

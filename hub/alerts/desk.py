@@ -138,6 +138,10 @@ class Desk:
         named = {SOCKETIO: self._clients, **{channel.name: channel.counts for channel in self.channels}}
         return {(name, outcome): counts[outcome] for name, counts in named.items() for outcome in OUTCOMES}
 
+    def firing_count(self) -> int:
+        """Return how many alerts fire now."""
+        return len(self._rules.firing())
+
     def body(self) -> dict[str, Any]:
         """Return the body of ``GET /alerts``."""
         now, simulated = time.time(), self._simulated()

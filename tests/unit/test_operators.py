@@ -107,11 +107,13 @@ def test_sockets_are_counted_by_what_became_of_them(hub: PriceHub) -> None:
     assert found["clients"]["by_transport"] == {"websocket": 0, "polling": 0}
 
 
-def test_performance_is_told_from_the_first_moment(hub: PriceHub) -> None:
+def test_performance_is_told_from_the_first_moment(hub: PriceHub, monkeypatch: pytest.MonkeyPatch) -> None:
     body: dict[str, Any] = performance.body(hub)
     assert body["rates"] == {"messages_per_second": None, "ticks_per_second": None}
     assert body["loop_lag_ms"] == {"last": None, "worst_of_5_minutes": None}
     assert 10_000_000 < body["process"]["memory_bytes"] < 4_000_000_000
     assert body["process"]["memory_bytes"] <= body["process"]["memory_peak_bytes"] * 1.1
+    monkeypatch.setattr(performance, "STATM", Path("/proc/self/no such file"))
+    assert performance.body(hub)["process"]["memory_bytes"] is None
     begun = time.process_time()
     assert performance.body(hub)["process"]["cpu_seconds"] >= round(begun, 2) - 0.01
