@@ -9,7 +9,7 @@ WORKERS ?= 3# tests side by side: most of them wait most of the time
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:  # lint comes before the tests, also with -j
-.PHONY: help setup demo run doctor test lint audit check bench drill soak screenshots clean js
+.PHONY: help setup demo run doctor test lint audit check bench drill long soak screenshots clean js
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,13 +26,16 @@ run: $(VENV)/.run ## the hub on the live exchange
 doctor: $(VENV)/.run ## can the hub run here, and reach the exchange? Says what to do
 	@$(PY) app.py --doctor $(ARGS)
 
-test: setup js ## all tests: those that mostly wait side by side, then the others; what can't run here is named at the start and in the summary
+test: setup js ## the tests (15 minutes): those that mostly wait side by side, then the others; what can't run here is named
 	@for tool in chromium chromedriver nginx promtool prometheus systemd-analyze; do \
 		PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || echo "skipped: tests that need $$tool, which is not installed"; \
 	done
 	@run() { $(PY) -m pytest "$$@" $(ARGS); code=$$?; [ $$code = 5 ] || none=0; [ $$code = 0 ] || [ $$code = 5 ] || failed=1; }; \
-	none=5 failed=; run -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"; run -m alone; \
+	none=5 failed=; run -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone and not long"; run -m "alone and not long"; \
 	exit $${failed:-$$none}
+
+long: setup js ## the tests that take 10 seconds or more each, one after the other (6 minutes)
+	@$(PY) -m pytest -m long $(ARGS)
 
 lint: setup ## ruff, mypy and bandit
 	@$(PY) -m ruff check .
@@ -50,7 +53,8 @@ bench: setup ## the benchmarks (20 minutes, two quiet cores); writes docs/benchm
 drill: setup ## play every fault to a hub, writes docs/drills.md; ARGS="U16 A5" plays some
 	@$(PY) -m tests.drills --write $(ARGS)
 
-soak: setup ## the long runs (an hour), or ARGS="a_crowd bombs"; writes docs/soak.md
+soak: setup ## make long and the long runs (an hour), or ARGS="a_crowd bombs"; writes docs/soak.md
+	@[ -n "$(ARGS)" ] || $(MAKE) -s --no-print-directory long
 	@$(PY) -m tests.soak $(ARGS)
 
 screenshots: setup ## take the pictures of docs/ anew (4 minutes): look at them

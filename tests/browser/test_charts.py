@@ -201,6 +201,7 @@ def test_a_killed_connection_is_annotated_and_told(page: Page, hub_factory: Call
     assert re.search(r"open=conn_00[01]", page.js("return location.hash"))
 
 
+@pytest.mark.long
 def test_a_gap_heals_on_the_screen(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(TOP_USD_PAIRS="30")
     hub.wait_until_covered()
@@ -289,6 +290,7 @@ def test_alerts_are_listed_and_stay_text(page: Page, hub_factory: Callable[..., 
     assert page.js("return location.hash") == "#open=BTC-USD"
 
 
+@pytest.mark.long
 def test_spikes_and_the_hubs_own_alerts_have_their_words(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(
         simulator=["--products", "5", "--rate", "100"], PRICE_SPIKE_PERCENT="0.05", PRICE_SPIKE_MINUTES="0.1"

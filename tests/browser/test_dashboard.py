@@ -462,6 +462,7 @@ def test_a_killed_connection_shows_within_two_seconds_and_heals(
     eventually(lambda: page.text("#verdict-word") == "All 60 prices can be trusted", 20)
 
 
+@pytest.mark.long
 def test_a_stuck_product_turns_and_explains_itself(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(TOP_USD_PAIRS="30")
     hub.wait_until_covered()

@@ -49,6 +49,7 @@ def button(page: Page, label: str) -> Any:
 # -- what it says --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_stuck_product_explains_itself(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(TOP_USD_PAIRS="30")
     hub.wait_until_covered()
@@ -216,6 +217,7 @@ def test_a_slot_s_row_tells_its_last_minute(page: Page, hub_factory: Callable[..
 # -- actions -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_action_takes_a_token_and_two_clicks(page: Page, hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(TOP_USD_PAIRS="30", ADMIN_TOKEN=TOKEN)
     hub.wait_until_covered()

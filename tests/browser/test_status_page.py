@@ -33,6 +33,7 @@ def test_it_reads_in_both_schemes_and_on_a_phone(page: Page, hub: HubProcess) ->
     assert page.js("return document.documentElement.scrollWidth") <= 320
 
 
+@pytest.mark.long
 def test_it_reloads_itself(page: Page, hub: HubProcess) -> None:
     show(page, hub)
     before = page.text("footer time")

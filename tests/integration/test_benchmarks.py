@@ -47,6 +47,7 @@ def test_no_tick_is_lost_between_exchange_and_clients() -> None:
     assert 0 < figures["p50"] <= figures["p99"]
 
 
+@pytest.mark.long
 def test_sockets_bring_every_trade_and_polling_few() -> None:
     with ThreadPoolExecutor(len(polling.WAYS)) as pool:
         played = pool.map(lambda way: polling.measure(way, 20, 200, 4.0), polling.WAYS)

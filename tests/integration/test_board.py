@@ -117,6 +117,7 @@ def beats(hub: HubProcess) -> str:
     return hub.get("/connections/conn_000").json().get("beats", "")
 
 
+@pytest.mark.long
 def test_a_loss_a_silence_and_a_refusal_show_in_the_beats(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(simulator=["--products", "15", "--rate", "300"], BACKOFF_CAP_SECONDS="1")
     assert hub.simulator is not None
@@ -142,6 +143,7 @@ def test_a_loss_a_silence_and_a_refusal_show_in_the_beats(hub_factory: Callable[
                                          hub.get("/gaps?open=true").json()["gaps"])  # fmt: skip
 
 
+@pytest.mark.long
 def test_beats_go_on_over_rotations(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(simulator=["--products", "15", "--rate", "300"], ROTATE_AFTER_SECONDS="2")
     row = eventually(lambda: (found := hub.get("/connections/conn_000").json()).get("generation", 0) >= 3 and found, 30)

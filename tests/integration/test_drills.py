@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.drills.scenarios import ALL
 
 # U14 alone has eight
 QUICK = tuple({one.name.split()[0]: one for one in reversed(ALL) if one.quick}.values())[::-1]
+LONG = {"H2", "H6", "H7", "U6", "U15", "U22", "U27"}  # 9 to 14 s each
 TOGETHER = 3  # they mostly wait
 
 
@@ -30,7 +32,12 @@ def drilled(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], Res
             future.cancel()
 
 
-@pytest.mark.parametrize("scenario", QUICK, ids=lambda one: one.name.replace(" ", "-"))
+def param(one: Scenario) -> Any:
+    marks = [pytest.mark.long] if one.name.split()[0] in LONG else []
+    return pytest.param(one, id=one.name.replace(" ", "-"), marks=marks)
+
+
+@pytest.mark.parametrize("scenario", [param(one) for one in QUICK])
 def test_survives(drilled: Callable[[Scenario], Result], scenario: Scenario) -> None:
     result = drilled(scenario)
     assert result.survived, "\n".join(result.problems)

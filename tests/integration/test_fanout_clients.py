@@ -348,6 +348,7 @@ def test_who_stops_reading_for_a_while_gets_the_latest_and_is_told(busy: HubProc
     assert raw.account.received - before < 4 * RATE
 
 
+@pytest.mark.long
 def test_who_reads_slowly_is_kept_and_never_far_behind(busy: HubProcess) -> None:
     raw = RawClient(busy)
     end = time.monotonic() + 11  # longer than it takes to cut those who do not read

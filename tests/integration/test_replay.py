@@ -89,6 +89,7 @@ def check(hub: HubProcess, listener: Listener, frames: list[dict[str, Any]], lag
     return total, late.total()
 
 
+@pytest.mark.long
 @pytest.mark.recordings
 def test_a_recording_at_20_times_its_speed(hub_factory: Callable[..., HubProcess], recordings: Path) -> None:
     """The shortest; ``make soak`` plays all of them so."""

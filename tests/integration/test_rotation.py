@@ -68,6 +68,7 @@ def counted(hub: PriceHub, name: str) -> int:
     return hub.get_health_summary()["counters"].get(name, 0)
 
 
+@pytest.mark.long
 def test_every_slot_on_native_threads_under_load(hub: PriceHub, simulator: SimulatorProcess) -> None:
     ids = Ids(hub)
     hub.start()
@@ -90,6 +91,7 @@ def test_every_slot_on_native_threads_under_load(hub: PriceHub, simulator: Simul
     eventually(lambda: sum(thread.name.startswith("conn_") for thread in threading.enumerate()) == 2)
 
 
+@pytest.mark.long
 def test_a_successor_that_is_refused_leaves_the_old_one_in_its_place(
     hub: PriceHub, simulator: SimulatorProcess
 ) -> None:
@@ -202,6 +204,7 @@ def test_product_lists_that_come_faster_than_products_go_over_miss_nothing(
     assert [slot.reconnects for slot in hub.connections()] == [0, 0]
 
 
+@pytest.mark.long
 def test_a_hub_rotates_by_age(hub_factory: Callable[..., HubProcess]) -> None:
     process = hub_factory(simulator=["--products", str(PRODUCTS), "--rate", "100"], ROTATE_AFTER_SECONDS="2")
     process.wait_until_covered()

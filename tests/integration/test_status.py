@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import pytest
 import requests
 
 from tests.conftest import HubProcess, eventually
@@ -63,6 +64,7 @@ def test_it_is_public_where_tokens_are_set_and_nothing_else_is(hub_factory: Call
     assert hub.get("/status", headers={"Origin": "https://evil.example"}).status_code == 403
 
 
+@pytest.mark.long
 def test_what_it_says_while_a_product_is_stuck_and_while_the_exchange_is_gone(
     hub_factory: Callable[..., HubProcess],
 ) -> None:
