@@ -43,7 +43,8 @@ class Loaded:
         lines = []
         for item in dataclasses.fields(Settings):
             value = getattr(self.settings, item.name)
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+            told = public(value)
+            shown = ",".join(map(str, told)) if isinstance(told, list) else "" if told is None else str(told)
             if item.metadata["secret"] and value:
                 shown = f"(hidden, {len(value)} set)" if isinstance(value, tuple) else "(hidden)"
             lines.append(f"{item.name.upper()} = {shown or '(unset)'}  ({self.sources[item.name]})")
@@ -56,7 +57,7 @@ def shown(settings: Settings, sources: Mapping[str, str]) -> dict[str, dict[str,
     for item in dataclasses.fields(Settings):
         value, secret = getattr(settings, item.name), item.metadata["secret"]
         found[item.name.upper()] = {
-            "value": None if secret else _public(value),
+            "value": None if secret else public(value),
             "set": value not in ((), "", None),
             "secret": secret,
             "source": sources.get(item.name, "default"),
@@ -64,10 +65,10 @@ def shown(settings: Settings, sources: Mapping[str, str]) -> dict[str, dict[str,
     return found
 
 
-def _public(value: Any) -> Any:
+def public(value: Any) -> Any:
     """Return a setting's value as JSON has it; of a URL without what may be a password or a key."""
     if isinstance(value, tuple):
-        return [_public(item) for item in value]
+        return [public(item) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value)

@@ -41,6 +41,19 @@ class _BodyLines:
         return line
 
 
+class _HeadLines:
+    """What the head of a request is read from: tells of a CR that ends no line, which some take for an end."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.bare = False
+
+    def readline(self, size: int = -1) -> bytes:
+        line: bytes = self._file.readline(size)
+        self.bare |= b"\r" in line.removesuffix(b"\r\n")
+        return line
+
+
 def strict_protocol() -> type:
     """Return eventlet's HTTP with what it lacks: deadlines over whole parts, one meaning a request, errors in JSON.
 
@@ -58,13 +71,19 @@ def strict_protocol() -> type:
                 return super()._read_request_line()
 
         def parse_request(self) -> bool:
-            with within(HEADER_TIMEOUT_SECONDS):
-                if not super().parse_request():
-                    return False
+            file: Any = self.rfile  # type: ignore[has-type]
+            self.rfile = lines = _HeadLines(file)
+            try:
+                with within(HEADER_TIMEOUT_SECONDS):
+                    if not super().parse_request():
+                        return False
+            finally:
+                self.rfile = file
             lengths = self.headers.get_all("content-length", [])
             encodings = self.headers.get_all("transfer-encoding", [])
             if (
-                self.headers.defects  # a line that is no header: the rest would be taken for something else
+                lines.bare
+                or self.headers.defects  # a line that is no header: the rest would be taken for something else
                 or len(lengths) + len(encodings) > 1
                 or not all(re.fullmatch("[0-9]{1,18}", length) for length in lengths)
                 or not all(encoding.lower() == "chunked" for encoding in encodings)

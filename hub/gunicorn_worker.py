@@ -121,12 +121,12 @@ class EventletWorker(AsyncWorker):
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         if self.closing:
             raise StopIteration  # a kept-alive connection, or a poll that was just answered, would go on for ever
-        # python-engineio finds the socket by itself, under environ["gunicorn.socket"].
+        _bound_body(req)
+        # Not waited for at a stop, if it becomes a WebSocket: python-engineio finds the socket by itself, under
+        # environ["gunicorn.socket"], and the client gives it a time of its own. Whether it does is not known here.
         if req.method == "GET" and ("UPGRADE", "websocket") in ((name, value.lower()) for name, value in req.headers):
-            sock.settimeout(None)  # a WebSocket may be silent; its own pings find out who is gone
             return super().handle_request(listener_name, req, sock, addr)
         self.under_way += 1
-        _bound_body(req)
         try:
             return super().handle_request(listener_name, req, sock, addr)
         finally:

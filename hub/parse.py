@@ -69,6 +69,14 @@ def words(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.strip() for item in value.split(",") if item.strip()))
 
 
+def tokens(value: str) -> tuple[str, ...]:
+    """Return words that fit into a header; raises without showing them."""
+    found = words(value)
+    if not all(re.fullmatch("[!-~]{1,200}", item) for item in found):
+        raise ValueError("must be tokens of at most 200 letters, digits or signs of ASCII, without spaces")
+    return found
+
+
 def secret(least: int) -> Callable[[str], str]:
     """Return a parser of a word that is hard to guess and fits into a header."""
     def parse(value: str) -> str:

@@ -135,7 +135,7 @@ class Settings:
         (), parse.networks, "addresses or networks of reverse proxies, whose X-Forwarded-For is believed"
     )
     api_tokens: tuple[str, ...] = _setting(
-        (), parse.words, "comma-separated tokens; where set, REST and Socket.IO clients must present one", secret=True
+        (), parse.tokens, "comma-separated tokens; where set, REST and Socket.IO clients must present one", secret=True
     )
     admin_token: str = _setting(
         "", parse.secret(16), "token of at least 16 characters for the actions; unset: they are off", secret=True

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from hub import green
+from hub.config import public
 from hub.doctor import judge
 from hub.doctor.judge import Check, Level, ok
 from hub.feed import tls
@@ -47,7 +48,7 @@ def look(settings: Settings) -> list[tuple[str, Lines]]:
         looks.append((url, partial(_prices, url, DIALECTS[name](), product, seconds)))
     with ThreadPoolExecutor(len(looks)) as threads:
         found = threads.map(lambda look: (look[0], look[1]()), looks)
-    return [(settings.rest_url, lines), *found]
+    return [(public(url), looked) for url, looked in ((settings.rest_url, lines), *found)]
 
 
 def _reach(url: str, seconds: float) -> Lines:

@@ -20,7 +20,7 @@ from engineio import packet
 
 from hub.fanout.broadcast import CutReason
 from hub.fanout.client import ClientSocket
-from hub.fanout.limits import Limits, client_address
+from hub.fanout.limits import Limits, client_address, who
 from hub.logs import Cooldown
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,8 @@ class HubEngine(engineio.Server):
         if len(present) >= limits.clients:
             return "too_many_clients"
         if limits.clients_per_ip:
-            same = sum(client.address == address for client in present.values())
+            whose = who(address)
+            same = sum(who(client.address) == whose for client in present.values())
             if same >= limits.clients_per_ip:
                 return "too_many_clients_of_ip"
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,3 +62,15 @@ def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:  # as a socket for both shows it
         found = found.ipv4_mapped
     return any(found in network for network in trusted)
+
+
+@functools.lru_cache(1_024)
+def who(address: str) -> str:
+    """Return as whom an address counts: one machine has a whole /64 of IPv6, and may take any address of it."""
+    if ":" not in address:
+        return address[:64]
+    try:
+        found = ipaddress.IPv6Address(address)
+    except ValueError:
+        return address[:64]
+    return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))

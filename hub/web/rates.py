@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import hmac
-import ipaddress
 import logging
 import math
 import time
@@ -16,7 +14,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
-from hub.fanout.limits import client_address
+from hub.fanout.limits import client_address, who
 from hub.logs import Cooldown
 from hub.settings import Settings
 
@@ -145,15 +143,3 @@ class _Limit:
     def ends_at(self, address: str) -> float:
         assert self._item is not None
         return self._limiter.storage.get_expiry(self._item.key_for(who(address)))
-
-
-@functools.lru_cache(1_024)
-def who(address: str) -> str:
-    """Return as whom an address counts: one machine has a whole /64 of IPv6, and may take any address of it."""
-    if ":" not in address:
-        return address[:64]
-    try:
-        found = ipaddress.IPv6Address(address)
-    except ValueError:
-        return address[:64]
-    return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))

@@ -152,12 +152,21 @@ def test_a_websocket_is_closed_as_by_a_restart(gunicorn: Gunicorn) -> None:
     assert gunicorn.process.wait(timeout=STOP_SECONDS) == 0
 
 
-@pytest.mark.parametrize("piece", [b"400\r\n" + b"x" * 1024 + b"\r\n", b"1\r\nx\r\n", b"f" * 1024, b"zz\r\n"])
-def test_a_body_without_an_end_stops_nobody(gunicorn: Gunicorn, piece: bytes) -> None:
+POST, NO_WEBSOCKET = b"POST /alert HTTP/1.1\r\n", b"GET /health HTTP/1.1\r\nUpgrade: websocket\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        *((POST, piece) for piece in (b"400\r\n" + b"x" * 1024 + b"\r\n", b"1\r\nx\r\n", b"f" * 1024, b"zz\r\n")),
+        (NO_WEBSOCKET, b"400\r\n" + b"x" * 1024 + b"\r\n"),
+    ],
+)
+def test_a_body_without_an_end_stops_nobody(gunicorn: Gunicorn, head: bytes, piece: bytes) -> None:
     gunicorn.start_and_wait()
     sent, slowest = 0, 0.0
     with socket.create_connection(("127.0.0.1", gunicorn.port), timeout=5) as sock:
-        sock.sendall(b"POST /alert HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sock.sendall(head + b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         with contextlib.suppress(OSError):
             while sent < 50_000_000:
                 sock.sendall(piece * (60_000 // len(piece)))

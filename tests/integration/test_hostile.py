@@ -246,6 +246,8 @@ INNER = b"GET /dashboard HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"  # wh
         b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
         b"X: y\r\n Content-Length: 2\r\n\r\n{}",
         b"no header\r\nContent-Length: 2\r\n\r\n{}",
+        b"X: y\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"X: y\r\rY: z\r\nContent-Length: 2\r\n\r\n{}",
     ],
 )
 def test_a_body_can_not_be_made_a_request(target: tuple[HubProcess, Listener], head: bytes) -> None:

@@ -292,7 +292,8 @@ def test_a_missing_file_is_none(tmp_path: Path) -> None:
 
 
 def test_describe_has_a_line_a_setting_with_its_source_and_no_secret() -> None:
-    env = {"API_TOKENS": "canary-1,canary-2", "ADMIN_TOKEN": "canary" * 3, "MONITORING_CRYPTOS": "BTC-USD,ETH-USD"}
+    env = {"API_TOKENS": "canary-1,canary-2", "ADMIN_TOKEN": "canary" * 3, "MONITORING_CRYPTOS": "BTC-USD,ETH-USD",
+           "WS_URL": "wss://host.example/path?key=private", "WS_DIALECT": "exchange"}  # fmt: skip
     lines = read("--port", "1001", env=env).describe().splitlines()
     assert [line.split(" = ")[0] for line in lines] == [item.name.upper() for item in dataclasses.fields(Settings)]
     assert "PORT = 1001  (flag)" in lines
@@ -301,7 +302,8 @@ def test_describe_has_a_line_a_setting_with_its_source_and_no_secret() -> None:
     assert "TOP_USD_PAIRS = (unset)  (default)" in lines
     assert "API_TOKENS = (hidden, 2 set)  (environment)" in lines
     assert "ADMIN_TOKEN = (hidden)  (environment)" in lines  # nor how long it is
-    assert "canary" not in "".join(lines)
+    assert "WS_URL = wss://host.example/path?(hidden)  (environment)" in lines
+    assert not any(word in "".join(lines) for word in ("canary", "private"))
     assert "canary" not in repr(read(env=env))
     assert "canary" not in problems(env={"ADMIN_TOKEN": "canary"})[0]
 

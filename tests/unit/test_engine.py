@@ -494,6 +494,13 @@ def test_clients_of_an_address_are_limited_and_proxies_speak_for_them(open_engin
     assert open_engine.counters == {"refused_too_many_clients_of_ip": 2}
 
 
+def test_a_network_of_ipv6_is_one_address(open_engine: HubEngine) -> None:
+    open_engine.limits = Limits(clients_per_ip=1)
+    assert connect(open_engine, "2001:db8::1")[0] == "200 OK"
+    assert connect(open_engine, "2001:db8::2")[0].startswith("503")
+    assert connect(open_engine, "2001:db8:0:1::1")[0] == "200 OK"
+
+
 def test_a_request_for_an_ended_session_is_a_400(open_engine: HubEngine) -> None:
     sid = json.loads(connect(open_engine, "a")[1][1:])["sid"]
     open_engine.sockets[sid].cut(CutReason.TOO_MANY_EVENTS)

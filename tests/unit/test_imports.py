@@ -169,7 +169,7 @@ ALLOWED = {
     "hub.doctor.judge": set(),
     "hub.doctor.machine": {"hub.doctor", "hub.doctor.judge", "hub.green", "hub.settings"},
     "hub.doctor.exchange": {
-        "hub.doctor", "hub.doctor.judge", "hub.green", "hub.model", "hub.settings", *room("feed")
+        "hub.config", "hub.doctor", "hub.doctor.judge", "hub.green", "hub.model", "hub.settings", *room("feed")
     },
     "hub.lookout": {"hub.detect.rules", "hub.hub", "hub.model"},
     "hub.detect.spikes": set(),

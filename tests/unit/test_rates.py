@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from hub.fanout.limits import who
 from hub.parse import networks
 from hub.settings import Settings
 from hub.web import rates as module
-from hub.web.rates import Rates, TooMany, who
+from hub.web.rates import Rates, TooMany
 
 TOKENS = ["right-token"]
 
