@@ -29,7 +29,8 @@ from hub.worker import Worker
 QUEUE = 20
 PER_MINUTE = 10
 MINUTE_SECONDS = 60.0
-TRIES = 10  # with the breaker's pauses, some minutes of a receiver that is down
+TRIES = 10  # with the breaker's pauses, some minutes of a receiver that is down;
+KEEP_SECONDS = 3_600.0  # but as long as this a notice is kept, at a try a minute
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 30.0
 DIGEST = "digest"
@@ -94,7 +95,9 @@ class Channel:
         """Take a notice in, or count it as left out."""
         with self._lock:
             pace = self._paces[notice.is_signal]
-            if pace.left_out or pace.wait_seconds(now):
+            # a total outage is told whatever else there is to tell; the rules' cooldown bounds it
+            outage = notice.alert.kind == "connections" and not notice.is_signal
+            if not outage and (pace.left_out or pace.wait_seconds(now)):
                 pace.left_out[notice.alert.kind] += 1
                 self.counts["suppressed"] += 1
             else:
@@ -121,9 +124,11 @@ class Channel:
         with self._lock:
             notice = self._queue[0] if self._queue else None
             wait = max(self._not_before - now, self._breaker.wait_seconds(now))
-            if notice is None or wait > 0:
+            if notice is None:
                 self._idle.set()
-                return wait if notice is not None else digest_in
+                return digest_in
+            if wait > 0:
+                return wait
         self._deliver(notice)
         return 0.0
 
@@ -153,7 +158,8 @@ class Channel:
             self._backoff.failures = 0
             return
         self._tries += 1
-        if problem.final or self._tries >= TRIES:
+        # an outage of ours takes the way to the receiver with it: what happened is told when that is back
+        if problem.final or (self._tries >= TRIES and time.time() - notice.at >= KEEP_SECONDS):
             self.counts["failed"] += 1
             _warn.warning(f"{self.name}_failed", "alert not delivered channel=%s reason=%s tries=%d", self.name,
                           problem.reason, self._tries)  # fmt: skip

@@ -184,13 +184,14 @@ class Rules:
         if seen.error_ratio > (FEW_ERRORS_RATIO if failing else HIGH_ERROR_RATIO) and (failing or not none_up):
             text = f"{100 * seen.error_ratio:.1f} % errors among the messages of the last minute"
             yield _Condition("errors", "errors", WARNING, ERRORS_SECONDS, text, "the errors are few again")
-        if none_up or seen.status is HealthStatus.CRITICAL:
+        down = none_up or seen.status is HealthStatus.CRITICAL
+        if down:
             text = f"none of {len(seen.slots)} connections to the exchange is up"
             yield _Condition("connections:none", "connections", CRITICAL, NONE_UP_SECONDS, text,
                              "connections to the exchange are up again")  # fmt: skip
-        else:
-            yield from self._of_paths(seen)
-            yield from self._of_slots(seen)
+        part = (*self._of_paths(seen), *self._of_slots(seen))
+        # with none up a part is not worth a word, but what was told of it is not over
+        yield from (one for one in part if not down or self._fires(one.key))
         for product, reason in seen.doubtful_pairs.items():
             yield _Condition(f"priority:{product}", "priority", CRITICAL, PRIORITY_SECONDS,
                              f"the price of the priority pair {product} can't be trusted: {reason}",
@@ -203,7 +204,8 @@ class Rules:
                 yield _Condition(f"path:{name}", "connections", WARNING, PATH_SECONDS, text, f"{name} is back")
 
     def _of_slots(self, seen: Seen) -> Iterator[_Condition]:
-        gone = {name for name, (up, _) in seen.paths.items() if not up}
+        lasts = self._fires("connections:lost")
+        gone: set[str] = set() if lasts else {name for name, (up, _) in seen.paths.items() if not up}
         lost = [
             slot.connection_id for slot in seen.slots
             if slot.path not in gone and seen.now - self._down_at.get(slot.connection_id, seen.now) >= LOST_SECONDS

@@ -182,14 +182,28 @@ def test_what_is_refused_is_not_tried_again(run: Callable[..., Channel]) -> None
         assert (channel.counts["failed"], channel.counts["retried"]) == (1, 0)
 
 
-def test_a_notice_is_given_up_after_so_many_tries(run: Callable[..., Channel], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notice_of_an_hour_ago_is_given_up_after_so_many_tries(
+    run: Callable[..., Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "TRIES", 3)
+    monkeypatch.setattr(module, "KEEP_SECONDS", time.time() - AT)
     with Receiver(*[status(500)] * 3, status(200)) as receiver:
         channel = run(receiver.url)
         channel.offer(notice(1), time.monotonic())
         channel.offer(notice(2), time.monotonic())
         eventually(lambda: channel.counts["sent"])
         assert (channel.counts["failed"], channel.counts["retried"], len(receiver.posts)) == (1, 2, 4)
+
+
+def test_a_notice_of_now_outlasts_a_receiver_that_is_gone_with_the_exchange(
+    run: Callable[..., Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TRIES", 3)
+    with Receiver(*[status(500)] * 5, status(200)) as receiver:
+        channel = run(receiver.url, breaker=Breaker(9, 0.5))
+        channel.offer(notice(1)._replace(at=time.time()), time.monotonic())
+        eventually(lambda: channel.counts["sent"])
+        assert (channel.counts["failed"], channel.counts["retried"], len(receiver.posts)) == (0, 5, 6)
 
 
 def test_the_breaker_opens_and_one_probe_closes_it(run: Callable[..., Channel]) -> None:
@@ -222,6 +236,19 @@ def test_the_states_of_a_breaker() -> None:
 
 
 # -- bounds ----------------------------------------------------------------------------------------------
+
+
+def test_a_storm_of_stale_pairs_hides_no_outage_and_no_end_of_it() -> None:
+    with Receiver() as receiver:
+        channel = channel_to(receiver.url)  # no worker: stepped by hand
+        for number in range(12):
+            channel.offer(notice(number, "priority"), time.monotonic())
+        for number in (100, 101):
+            channel.offer(notice(number, "connections"), time.monotonic())
+        while channel.step() == 0.0:
+            pass
+        told = [post.body["message"] for post in receiver.posts]
+        assert told == [f"number {number}" for number in (*range(PER_MINUTE), 100, 101)]
 
 
 def test_a_storm_of_signals_is_one_digest_and_hides_no_outage() -> None:

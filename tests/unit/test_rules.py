@@ -122,6 +122,15 @@ def test_without_any_connection_one_alert_says_it(bench: Bench) -> None:
     assert bench.keys(60) == [("connections:none", RESOLVED)]
 
 
+def test_what_was_told_of_a_part_is_not_over_when_all_are_gone(bench: Bench) -> None:
+    paths = {"exchange": (3, 3), "advanced_trade": (0, 3)}
+    fired = bench.keys(60, up=(True, False, True), paths=paths)
+    assert sorted(fired) == [("connections:lost", FIRING), ("path:advanced_trade", FIRING)]
+    gone = {"exchange": (0, 3), "advanced_trade": (0, 3)}
+    assert bench.keys(60, up=DOWN, status=HealthStatus.CRITICAL, paths=gone) == [("connections:none", FIRING)]
+    assert all(state == RESOLVED for _, state in bench.keys(60))
+
+
 def test_a_connection_that_is_lost_again_and_again(bench: Bench) -> None:
     told = []
     bench.look()
