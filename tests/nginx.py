@@ -37,7 +37,7 @@ def write_config(
     """The shipped files with other addresses and folders, and what else a test changes; each must stand in them."""
     backend = f"http://127.0.0.1:{backend_port}" if backend_port else "http://backend:5000"
     own = {
-        "nginx.conf": {" /tmp/": f" {folder}/", "worker_processes auto;": "worker_processes 1;",
+        "nginx.conf": {" /tmp/": f" {folder}/", "worker_processes 2;": "worker_processes 1;",
                        "/etc/nginx/": f"{folder}/"},
         "nginx-site.conf": {"http://backend:5000": backend, "listen 8080;": f"listen 127.0.0.1:{port};",
                             "/etc/nginx/": f"{folder}/", **(changes or {})},

@@ -85,7 +85,7 @@ def test_every_way_of_the_ingress_leads_to_a_service(found: dict[str, dict[str, 
         names = [port["name"] for port in found[f"Service/{service['name']}"]["spec"]["ports"]]
         assert service["port"]["name"] in names
     assert {path: service["name"] for path, service in ways.items()} == {
-        "/metrics": "closed", "/api/metrics": "closed", "/": "backend"
+        "/metrics": "closed", "/api/metrics": "closed", "/config": "closed", "/api/config": "closed", "/": "backend"
     }  # fmt: skip
     assert found["Ingress/price-hub"]["spec"]["tls"][0]["hosts"] == [rule["host"]]
 

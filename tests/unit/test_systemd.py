@@ -53,6 +53,7 @@ def test_little_of_the_machine_is_exposed(analyze: str, unit: Path) -> None:
 
 def test_it_starts_what_is_shipped_and_ends_in_time() -> None:
     text = UNIT.read_text()
+    assert "ProcSubset=" not in text, "without /proc/stat there is no process_* metric, and no alert on it"
     (command,) = re.findall(r"(?m)^ExecStart=(.+)$", text)
     assert command.endswith("/.venv/bin/python -m gunicorn -c docker/gunicorn.conf.py wsgi:app")
     assert "\nType=notify\n" in text, "test_image.py sees the word that it waits for"
