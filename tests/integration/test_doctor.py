@@ -70,6 +70,7 @@ def doctor(simulator: SimulatorProcess, tmp_path: Path) -> Iterator[Callable[...
     simulator.control("clear", {})
 
 
+@pytest.mark.alone  # the clock is told to some milliseconds
 def test_all_is_well_on_both_paths_and_nothing_secret_is_told(doctor: Callable[..., Told], tmp_path: Path) -> None:
     told = doctor(FEED="both", API_TOKENS="canary-1,canary-2", ADMIN_TOKEN="canary" * 4, HOST="0.0.0.0")
     assert told.status == 0, told.output
