@@ -34,7 +34,7 @@ test: setup js ## the tests (15 minutes): those that mostly wait side by side, t
 	none=5 failed=; run -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone and not long"; run -m "alone and not long"; \
 	exit $${failed:-$$none}
 
-long: setup js ## the tests that take 10 seconds or more each, one after the other (6 minutes)
+long: setup js ## the tests that take 10 seconds or more each, one after the other
 	@$(PY) -m pytest -m long $(ARGS)
 
 lint: setup ## ruff, mypy and bandit

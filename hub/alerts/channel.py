@@ -95,7 +95,7 @@ class Channel:
         """Take a notice in, or count it as left out."""
         with self._lock:
             pace = self._paces[notice.is_signal]
-            # a total outage is told whatever else there is to tell; the rules' cooldown bounds it
+            # that connections are gone is told whatever else there is to tell; the rules' cooldown bounds it
             outage = notice.alert.kind == "connections" and not notice.is_signal
             if not outage and (pace.left_out or pace.wait_seconds(now)):
                 pace.left_out[notice.alert.kind] += 1

@@ -306,6 +306,9 @@ def test_describe_has_a_line_a_setting_with_its_source_and_no_secret() -> None:
     assert not any(word in "".join(lines) for word in ("canary", "private"))
     assert "canary" not in repr(read(env=env))
     assert "canary" not in problems(env={"ADMIN_TOKEN": "canary"})[0]
+    (problem,) = problems(env={"API_TOKENS": "right,canary-ü"})
+    assert "must be tokens" in problem
+    assert "canary" not in problem
 
 
 def test_an_error_never_holds_a_password_of_a_url() -> None:
