@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     And leave for later what needs both cores for itself: clients by the hundred, a browser, bounds of a second.
     """
     for item in items:
-        if item.path.stem in ALONE or item.path.parent.name == "browser":
+        if item.path.stem in ALONE or item.path.parent.name in ("browser", "hostile"):
             item.add_marker(pytest.mark.alone)
         shared = "hub" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("hub" if shared else item.nodeid.partition("::")[0]))

@@ -1,0 +1,1 @@
+"""What two test files need."""
