@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from tests.conftest import ROOT
+from tests.soak.costly_crowds import RUNS as COSTLY
 from tests.soak.crowds import RUNS as CROWDS
 from tests.soak.dashboard import RUNS as DASHBOARD
 from tests.soak.documents import RUNS as DOCUMENTS
@@ -23,7 +24,7 @@ from tests.soak.runs import RUNS, Report, all_connections_killed, half_of_them_q
 from tests.soak.stops import RUNS as STOPS
 
 Run = Callable[[], Report]
-ALONE: tuple[Run, ...] = (*CROWDS, *ROTATIONS, *OUTAGES, *DASHBOARD, *DOCUMENTS, *STOPS, *HINDRANCES, *REPLAYS)
+ALONE: tuple[Run, ...] = (*CROWDS, *COSTLY, *ROTATIONS, *OUTAGES, *DASHBOARD, *DOCUMENTS, *STOPS, *HINDRANCES, *REPLAYS)
 DOCUMENT = ROOT / "docs" / "soak.md"
 HEAD = """# Long runs
 
