@@ -178,7 +178,10 @@ ALLOWED = {
     "hub.alerts": set(),
     "hub.alerts.breaker": set(),
     "hub.alerts.targets": {"hub", "hub.parse"},
-    "hub.alerts.post": {"hub", "hub.alerts.targets", "hub.feed", "hub.feed.dial", "hub.feed.tls", "hub.green"},
+    "hub.alerts.post": {
+        "hub", "hub.alerts.targets", "hub.feed", "hub.feed.bounded_socket", "hub.feed.dial", "hub.feed.tls",
+        "hub.green",
+    },
     "hub.alerts.words": {"hub.detect.rules", "hub.payload"},
     "hub.alerts.channel": {
         "hub.alerts.breaker", "hub.alerts.post", "hub.detect.rules", "hub.feed.backoff", "hub.logs", "hub.payload",
