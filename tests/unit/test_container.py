@@ -26,7 +26,7 @@ from tests.conftest import ROOT, need
 
 SETTINGS = {field.name.upper() for field in dataclasses.fields(Settings)}
 COMPOSE = ROOT / "docker/compose.yaml"
-EXACT = r"[a-z/-]+:v?\d+\.\d+\.\d+(-[a-z0-9-]+)?"  # a name and a version with three numbers
+EXACT = r"[a-z/-]+:v?\d+\.\d+\.\d+(-[a-z0-9-]+)?(@sha256:[0-9a-f]{64})?"  # three numbers
 
 
 def read(path: str) -> str:
@@ -84,7 +84,7 @@ def test_everything_the_image_copies_exists_and_reaches_the_engine() -> None:
     ignore = read(".dockerignore").splitlines()
     assert "*" in ignore, "all is left out, but for what follows"
     admitted = [line.removeprefix("!") for line in ignore if line.startswith("!")]
-    for source in [*sources, "requirements.txt"]:
+    for source in [*sources, "requirements.lock"]:
         assert (ROOT / source).exists(), source
         assert any(fnmatch.fnmatch(source.rstrip("/"), pattern) for pattern in admitted), source
 
