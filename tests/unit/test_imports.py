@@ -123,8 +123,14 @@ ALLOWED = {
     "hub.notes": {"hub.catalogue_keeper", "hub.journal", "hub.model", "hub.parse"},
     "hub.rings": {"hub.fanout.latency"},
     "hub.history": {"hub.fanout.latency", "hub.hub", "hub.model", "hub.rings", "hub.summary", "hub.worker"},
-    "hub.records": {"hub.journal", "hub.logs", "hub.rings"},
-    "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.records", "hub.worker"},
+    "hub.state_folder": set(),
+    "hub.state_file": {"hub", "hub.state_folder"},
+    "hub.kept_gap": {"hub.ledger", "hub.model", "hub.parse"},
+    "hub.records": {"hub", "hub.journal", "hub.logs", "hub.rings", "hub.state_file"},
+    "hub.store": {
+        "hub", "hub.green", "hub.kept_gap", "hub.ledger", "hub.logs", "hub.records", "hub.state_file",
+        "hub.state_folder", "hub.worker",
+    },
     "hub.past": {
         "hub.book", "hub.feed.repair", "hub.ledger", "hub.model", "hub.records", "hub.settings", "hub.store",
         "hub.watch",
