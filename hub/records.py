@@ -14,15 +14,16 @@ from typing import Any, NamedTuple
 import orjson
 
 from hub import state_file
+from hub.fanout.latency import Stage
 from hub.journal import MAX_ENTRIES, Entry, Journal
 from hub.logs import Cooldown
-from hub.rings import STEPS, Point, Rings
+from hub.rings import SERIES, STEPS, Point, Rings
 
 MAX_ROWS = 500  # of each table in one write
 PRUNE_EVERY = 600  # writes
 PRUNE_ENTRIES = MAX_ENTRIES  # written: what the journal may have forgotten of them must not pile up in the file
 READ_ENTRIES = MAX_ENTRIES + PRUNE_ENTRIES + MAX_ROWS  # so that all that the journal would keep is among them
-JOURNAL_BYTES = 12_000_000
+JOURNAL_BYTES = 8_000_000  # as many entries of the usual length have 6 MB
 MAX_ID = 2**63 - 1
 POINTS_BYTES = 4_000_000  # of each step
 ENTRIES = "select body from journal order by id desc limit ?"
@@ -153,10 +154,14 @@ def _point(at: int, body: str) -> Point | None:
     try:
         found = orjson.loads(body)
         counts = {
-            stage: Counter({int(bucket): count for bucket, count in histogram.items()})
-            for stage, histogram in (found["counts"] or {}).items()
+            stage.value: Counter({int(bucket): int(count) for bucket, count in found["counts"][stage].items()})
+            for stage in Stage
+            if stage in (found["counts"] or {})
         }
-        return Point(at, found["seconds"], found["values"], counts, kept=True)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        values = {name: found["values"].get(name) for name in SERIES}
+        if not all(value is None or type(value) in (int, float) for value in values.values()):
+            raise TypeError("a value is no number")
+        return Point(int(at), max(1, int(found["seconds"])), values, counts, kept=True)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         _warn.warning("history", "a point of the history can't be read: %s", error)
         return None

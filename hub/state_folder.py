@@ -31,7 +31,8 @@ def complaint(folder: Path) -> str | None:
     if not ours and found.st_uid != 0:
         return f"{folder} belongs to another user ({found.st_uid}): give the hub a folder of its own"
     if mode & stat.S_IWOTH or (ours and mode & 0o077):
-        return f"{folder} is open to others (mode {mode:o}): chmod 700 {folder}"
+        mend = "give the hub a folder of its own" if mode & stat.S_ISVTX else f"chmod 700 {folder}"  # as /tmp is
+        return f"{folder} is open to others (mode {mode:o}): {mend}"
     return None
 
 
