@@ -5,11 +5,14 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 JS     := tests/integration/js
+# Of wheels only: to build from source would run tools that no hash was compared of.
+LOCK   := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --only-binary :all: \
+          --emit-build-options --generate-hashes --no-annotate --custom-compile-command "make lock"
 WORKERS ?= 3# tests side by side: most of them wait most of the time
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:  # lint comes before the tests, also with -j
-.PHONY: help setup demo run doctor test lint audit check bench drill long soak screenshots clean js
+.PHONY: help setup demo run doctor test lint audit check bench drill long soak screenshots lock clean js
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,23 +63,27 @@ soak: setup ## make long and the long runs (an hour), or ARGS="a_crowd bombs"; w
 screenshots: setup ## take the pictures of docs/ anew (4 minutes): look at them
 	@$(PY) -m tests.browser.screenshots
 
+lock: setup ## requirements*.lock from requirements*.txt: all that gets installed, with hashes; ARGS=--upgrade renews what is pulled in
+	@$(LOCK) requirements.txt -o requirements.lock $(ARGS)
+	@$(LOCK) requirements-dev.txt -c requirements.lock -o requirements-dev.lock $(ARGS)
+
 clean: ## remove .venv, node_modules and caches
 	@rm -rf $(VENV) $(JS)/node_modules benchmarks/sides/node/node_modules benchmarks/sides/.sdk .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two stamps: the demo needs no test tools. A .venv that can't be used (half made, older Python) is made anew.
-$(VENV)/.run: requirements.txt
+$(VENV)/.run: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Python 3.11 or newer is needed; $(PYTHON) is: $$($(PYTHON) --version 2>/dev/null || echo missing). Try: make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) lacks venv or ensurepip. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@$(PY) -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Setting up $(VENV) …"; $(PYTHON) -m venv --clear $(VENV); }
-	@$(PIP) -r requirements.txt
+	@$(PIP) --require-hashes -r requirements.lock
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
-	@$(PIP) -r requirements-dev.txt
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@
 
 js:

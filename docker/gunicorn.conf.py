@@ -23,6 +23,13 @@ workers = 1  # named here so that WEB_CONCURRENCY does not reach it; the worker 
 worker_connections = 20_000  # a WebSocket holds one; gunicorn's own 1,000 would starve /health
 keepalive = 75  # longer than a proxy keeps its connections, and the time that a request's head may take
 limit_request_line = 8190  # as app.py allows
+# No header moves a path (SCRIPT_NAME) or sets the scheme: gunicorn would believe this machine, and whatever
+# FORWARDED_ALLOW_IPS names. Whose X-Forwarded-For counts is the hub's to judge (TRUSTED_PROXIES).
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+header_map = "drop"  # X_Forwarded_For is no X-Forwarded-For
+proxy_protocol = "off"
 # A loop that is stuck ends by LOOP_STALL_EXIT_SECONDS, with a word on where; this is for what even that can't see.
 _stall = _settings.loop_stall_exit_seconds
 timeout = math.ceil(_stall + _settings.drain_seconds) + 10 if _stall else 0

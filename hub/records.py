@@ -13,20 +13,35 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from hub.journal import Entry, Journal
+from hub import state_file
+from hub.fanout.latency import Stage
+from hub.journal import MAX_ENTRIES, Entry, Journal
 from hub.logs import Cooldown
-from hub.rings import STEPS, Point, Rings
+from hub.rings import SERIES, STEPS, Point, Rings
 
 MAX_ROWS = 500  # of each table in one write
 PRUNE_EVERY = 600  # writes
-SCHEMA = """
-create table if not exists journal (id integer primary key, body text not null);
-create table if not exists points (step integer, time integer, body text not null, primary key (step, time));
-"""
-Recorded = tuple[list[tuple[str]], list[tuple[int, int, str]]]
-"""Rows as they were read: bodies of the journal's entries; (step, time, body) of the history's points."""
+PRUNE_ENTRIES = MAX_ENTRIES  # written: what the journal may have forgotten of them must not pile up in the file
+READ_ENTRIES = MAX_ENTRIES + PRUNE_ENTRIES + MAX_ROWS  # so that all that the journal would keep is among them
+JOURNAL_BYTES = 8_000_000  # as many entries of the usual length have 6 MB
+MAX_ID = 2**63 - 1
+POINTS_BYTES = 4_000_000  # of each step
+ENTRIES = "select body from journal order by id desc limit ?"
+POINTS = "select step, time, body from points where step = ? order by time desc limit ?"
+PRUNE_STEPS = "delete from points where step not in (1, 10, 300)"  # those of STEPS
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
+
+
+class Recorded(NamedTuple):
+    """Rows as they were read: bodies of the journal's entries; (step, time, body) of the history's points.
+
+    ``cut``: there were more than are read.
+    """
+
+    entries: list[tuple[Any, ...]]
+    points: list[tuple[Any, ...]]
+    cut: bool
 
 
 class Rows(NamedTuple):
@@ -49,23 +64,28 @@ class Records:
         self._rings = rings
         self._written_id = 0
         self._writes = 0
+        self._not_pruned = 0  # entries that were written since the file was to forget any
 
     def read(self, db: sqlite3.Connection) -> Recorded:
-        """Make the tables if need be; return the rows of both."""
-        db.executescript(SCHEMA)
+        """Return the rows of both, the oldest first: the newest, and not more than the memory has room for."""
         _prune_points(db)
         db.commit()
-        entries = db.execute("select body from journal order by id").fetchall()
-        return entries, db.execute("select step, time, body from points order by time").fetchall()
+        entries, cut = state_file.newest(db.execute(ENTRIES, (READ_ENTRIES,)), JOURNAL_BYTES)
+        points = []
+        for step, size in STEPS.items():
+            of_step, cut_points = state_file.newest(db.execute(POINTS, (step, size)), POINTS_BYTES)
+            points += of_step
+            cut |= cut_points
+        return Recorded(entries, points, cut)
 
-    def restore(self, entries: list[tuple[str]], points: list[tuple[int, int, str]]) -> None:
+    def restore(self, recorded: Recorded) -> None:
         """Take in what was read, whenever the file was opened."""
-        found = [entry for (body,) in entries if (entry := _entry(body)) is not None]
+        found = [entry for (body,) in recorded.entries if (entry := _entry(body)) is not None]
         self._written_id = max((entry.id for entry in found), default=0)
         self._writes = 0  # the first of them forgets what the journal has no room for
         self._journal.restore(found)
         for step in reversed(STEPS):  # the coarsest first: the finer points that it lacks are open
-            of_step = [_point(at, body) for kind, at, body in points if kind == step]
+            of_step = [_point(at, body) for kind, at, body in recorded.points if kind == step]
             self._rings.restore(step, [item for item in of_step if item is not None], time.time())
 
     def rows(self) -> Rows:
@@ -76,15 +96,16 @@ class Records:
             [(entry.id, orjson.dumps(entry, default=_plain).decode()) for entry in entries],
             [(step, item.time, _body(item)) for step, item in points],
             [item for _, item in points],
-            frozenset(entry.id for entry in self._journal.after(0)) if self._writes % PRUNE_EVERY == 0 else None,
+            frozenset(entry.id for entry in self._journal.after(0)) if self._prunes() else None,
         )
 
     def write(self, db: sqlite3.Connection, rows: Rows) -> None:
         """Write them."""
         with db:
             if rows.remembered is not None:
-                # not the oldest: the journal forgets by kind, and a lost connection outlives newer alerts
-                ids = db.execute("select id from journal").fetchall()
+                # not only the oldest: the journal forgets by kind, and a lost connection outlives newer alerts
+                db.execute("delete from journal where id < ?", (min(rows.remembered, default=MAX_ID),))
+                ids = db.execute("select id from journal limit ?", (2 * READ_ENTRIES,)).fetchall()
                 gone = [row for row in ids if row[0] not in rows.remembered]
                 db.executemany("delete from journal where id = ?", gone)
                 _prune_points(db)
@@ -94,14 +115,20 @@ class Records:
     def written(self, rows: Rows) -> None:
         """Note that they were written."""
         self._writes += 1
+        self._not_pruned = len(rows.entries) + (self._not_pruned if rows.remembered is None else 0)
         if rows.entries:
             self._written_id = rows.entries[-1][0]
         for item in rows.written:
             item.kept = True
 
 
+    def _prunes(self) -> bool:
+        return self._writes % PRUNE_EVERY == 0 or self._not_pruned >= PRUNE_ENTRIES
+
+
 def _prune_points(db: sqlite3.Connection) -> None:
     now = time.time()
+    db.execute(PRUNE_STEPS)
     for step, size in STEPS.items():  # one of a clock that was fast goes, too
         db.execute("delete from points where step = ? and not time between ? and ?", (step, now - step * size, now))
 
@@ -127,10 +154,14 @@ def _point(at: int, body: str) -> Point | None:
     try:
         found = orjson.loads(body)
         counts = {
-            stage: Counter({int(bucket): count for bucket, count in histogram.items()})
-            for stage, histogram in (found["counts"] or {}).items()
+            stage.value: Counter({int(bucket): int(count) for bucket, count in found["counts"][stage].items()})
+            for stage in Stage
+            if stage in (found["counts"] or {})
         }
-        return Point(at, found["seconds"], found["values"], counts, kept=True)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        values = {name: found["values"].get(name) for name in SERIES}
+        if not all(value is None or type(value) in (int, float) for value in values.values()):
+            raise TypeError("a value is no number")
+        return Point(int(at), max(1, int(found["seconds"])), values, counts, kept=True)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         _warn.warning("history", "a point of the history can't be read: %s", error)
         return None

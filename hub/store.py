@@ -2,24 +2,23 @@
 
 It is embedded SQLite. Nobody waits for the disk: changes are queued (bounded; what does not fit is counted) and written
 by one worker, through a native thread, because a database call blocks every green one. A file that can't be opened is
-tried again, later and later; one that is corrupt is renamed aside and begun anew.
+tried again, later and later; one that is corrupt, or not the hub's, is renamed aside and begun anew. What is read at
+the start is bounded, whatever the file holds.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from hub import green
+from hub import green, kept_gap, state_file, state_folder
 from hub.ledger import MAX_ENTRIES, Gap
 from hub.logs import Cooldown
 from hub.records import MAX_ROWS, Recorded, Records
@@ -31,16 +30,17 @@ REOPEN_SECONDS = (1.0, 60.0)  # first and longest wait for the next try to open 
 MAX_QUEUED = 20_000
 RESTORED_GAPS = 2_000
 KEPT_GAPS = 100_000
-KEPT_CORRUPT = 3
-ENDS = ("", "-wal", "-shm")  # of the names of the files that are one database
-CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-SCHEMA = """
-create table if not exists gaps (id integer primary key, closed_at real, body text not null);
-create table if not exists last_ids (product text primary key, trade_id integer not null);
-"""
+GAPS_BYTES = 8_000_000  # that are restored at the most: 12,000 of the usual length have 4 MB
+LAST_IDS = 20_000
 LATEST = """
-select body from gaps where closed_at is null or id in (select id from gaps order by id desc limit ?) order by id
+select body from gaps where closed_at is null or id in (select id from gaps order by id desc limit ?) order by id desc
 """
+LATEST_IDS = """
+select product, trade_id from last_ids
+    where typeof(product) = 'text' and length(product) <= 41 and typeof(trade_id) = 'integer'
+    and trade_id between 0 and 9007199254740991 limit ?
+"""
+FORGET_IDS = "delete from last_ids where product not in (select value from json_each(?))"
 PRUNE = "delete from gaps where closed_at is not null and id <= (select id from gaps order by id desc limit 1 offset ?)"
 PRUNE_OPEN = """
 delete from gaps where closed_at is null
@@ -49,6 +49,15 @@ delete from gaps where closed_at is null
 PRUNE_EVERY = 600  # writes
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
+
+
+class Found(NamedTuple):
+    """What the file held: gaps, the oldest first; product → last trade id; the records."""
+
+    gaps: list[Gap]
+    last_ids: dict[str, int]
+    recorded: Recorded
+    complaints: list[str]
 
 
 class Store:
@@ -111,11 +120,13 @@ class Store:
         """Open the file if it is not open, and write what is queued; return the seconds until the next step."""
         try:
             if self._db is None:
-                bodies, last_ids, recorded = green.call_native(self._guarded, self._open)
+                found: Found = green.call_native(self._guarded, self._open)
+                for complaint in found.complaints:
+                    _warn.warning(complaint, "%s", complaint)
                 self._written_ids.clear()
-                self._restore(self._read(bodies), last_ids)
+                self._restore(found.gaps, found.last_ids)
                 if self._records is not None:
-                    self._records.restore(*recorded)
+                    self._records.restore(found.recorded)
             more = self._write_queued() | self._write_records()
             self._reopen_seconds = REOPEN_SECONDS[0]
             return 0.0 if more else WRITE_SECONDS
@@ -125,18 +136,6 @@ class Store:
                 seconds, self._reopen_seconds = self._reopen_seconds, min(2 * self._reopen_seconds, REOPEN_SECONDS[1])
                 return seconds
         return WRITE_SECONDS
-
-    def _read(self, bodies: list[str]) -> list[Gap]:
-        gaps = []
-        for body in bodies:
-            try:
-                gap = Gap(**json.loads(body))
-                gap.missing = [(first, last) for first, last in gap.missing]
-            except (ValueError, TypeError) as error:
-                self._failed(error)
-                continue
-            gaps.append(gap)
-        return gaps
 
     def _write_queued(self) -> bool:
         """Write the oldest changes; tell whether there are more."""
@@ -188,43 +187,49 @@ class Store:
     # -- on a native thread, where nothing may be logged ------------------------------------------------
 
     def _guarded(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call ``function``; a file that proves to be corrupt is renamed aside, so that the next step begins anew."""
+        """Call ``function``; a file that proves to be of no use is renamed aside, so that the next step begins anew."""
         try:
             return function(*arguments)
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in CORRUPT:
+            if not state_file.is_unusable(error):
                 raise
-            raise sqlite3.DatabaseError(f"{error}; it is {self._set_aside()} now") from error
-
-    def _set_aside(self) -> Path:
-        self._close()
-        aside = Path(f"{self._path}.corrupt-{time.time_ns()}")
-        for end in ENDS:
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(f"{self._path}{end}", f"{aside}{end}")
-        for old in sorted(aside.parent.glob(f"{self._path.name}.corrupt-*[0-9]"))[:-KEPT_CORRUPT]:
-            for end in ENDS:
-                Path(f"{old}{end}").unlink(missing_ok=True)
-        return aside
-
-    def _open(self) -> tuple[list[str], dict[str, int], Recorded]:
-        """Open the file; return the bodies of the latest gaps, oldest first, product → last trade id, the records."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(self._path, timeout=1.0, check_same_thread=False)
-        try:
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
-            self._db.executescript(SCHEMA)
-            self._prune(self._db)
-            self._db.commit()
-            return (
-                [body for (body,) in self._db.execute(LATEST, (RESTORED_GAPS,))],
-                dict(self._db.execute("select product, trade_id from last_ids").fetchall()),
-                self._records.read(self._db) if self._records is not None else ([], []),
-            )
-        except BaseException:
             self._close()
+            raise sqlite3.DatabaseError(f"{error}; it is {state_file.set_aside(self._path)} now") from error
+
+    def _open(self) -> Found:
+        """Open the file; return what of it is kept in memory."""
+        self._db = db = state_file.connect(self._path)
+        try:
+            self._prune(db)
+            db.commit()
+            bodies, gaps_cut = state_file.newest(db.execute(LATEST, (RESTORED_GAPS,)), GAPS_BYTES)
+            gaps, broken = self._parse(bodies)
+            found = Found(
+                gaps,
+                dict(db.execute(LATEST_IDS, (LAST_IDS,)).fetchall()),
+                self._records.read(db) if self._records is not None else Recorded([], [], False),
+                [text for text in (broken, state_folder.complaint(self._path.parent)) if text is not None],
+            )
+            if gaps_cut or found.recorded.cut:
+                found.complaints.append(f"{self._path} holds more than is read at the start: the oldest is left out")
+            state_file.let_all(db)
+            return found
+        except BaseException as error:
+            self._close()
+            if isinstance(error, sqlite3.DataError):
+                raise state_file.NotOurs(f"a row is longer than the hub writes any: {error}") from error
             raise
+
+    def _parse(self, bodies: list[tuple[Any, ...]]) -> tuple[list[Gap], str | None]:
+        """Return the gaps of rows, and what is wrong with the last one that is none, if any."""
+        gaps, broken = [], None
+        for (body,) in bodies:
+            try:
+                gaps.append(kept_gap.parse(body))
+            except (ValueError, TypeError, RecursionError) as error:
+                self.failures_total += 1
+                broken = f"a gap in {self._path} can't be read: {type(error).__name__}: {error}"
+        return gaps, broken
 
     @staticmethod
     def _prune(db: sqlite3.Connection) -> None:
@@ -248,9 +253,7 @@ class Store:
             self._db.executemany("insert or replace into gaps values (?, ?, ?)", rows)
             self._db.executemany("insert or replace into last_ids values (?, ?)", ids)
             if only is not None:
-                kept = self._db.execute("select product from last_ids").fetchall()
-                others = [row for row in kept if row[0] not in only]
-                self._db.executemany("delete from last_ids where product = ?", others)
+                self._db.execute(FORGET_IDS, (json.dumps(sorted(only)),))
 
 
 def _row(gap: Gap) -> dict[str, Any]:

@@ -182,7 +182,7 @@ def hub_factory(tmp_path: Path) -> Iterator[Callable[..., HubProcess]]:
             stderr: int = subprocess.STDOUT, **environment: str,
         ) -> HubProcess:  # fmt: skip
             state_dir = tmp_path / f"hub{time.monotonic_ns()}"
-            state_dir.mkdir()
+            state_dir.mkdir(mode=0o700)
             return stack.enter_context(
                 running_hub(state_dir, simulator or [], arguments or [], stderr=stderr, **environment)
             )

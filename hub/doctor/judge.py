@@ -62,7 +62,8 @@ def packages(pinned: Mapping[str, str], installed: Mapping[str, str | None]) -> 
     other = [f"{name} {installed[name]} (pinned: {wanted})" for name, wanted in pinned.items()
              if installed[name] not in (None, wanted)]  # fmt: skip
     text = "; ".join([*(f"{name} is missing" for name in missing), *other]) or f"{len(pinned)}, all as pinned"
-    return graded("packages", text, "pip install -r requirements.txt", fail=bool(missing), warn=bool(other))
+    do = "pip install --require-hashes -r requirements.lock"
+    return graded("packages", text, do, fail=bool(missing), warn=bool(other))
 
 
 def disk(folder: str, free_bytes: float) -> Check:

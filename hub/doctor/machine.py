@@ -15,7 +15,7 @@ from pathlib import Path
 
 import requests
 
-from hub import green
+from hub import green, state_folder
 from hub.doctor import judge
 from hub.doctor.judge import Check, Level, ok
 from hub.settings import Settings
@@ -88,6 +88,9 @@ def _folder(folder: Path) -> Check:
     except OSError as error:
         do = "give the hub's user a folder that it may write to: without it, nothing is kept over a restart"
         return Check(Level.FAIL, "STATE_DIR", f"{folder} can't be written to: {error.strerror}", do)
+    if told := state_folder.complaint(folder):
+        text, _, do = told.rpartition(": ")
+        return Check(Level.WARN, "STATE_DIR", text, do)
     return judge.disk(str(folder), shutil.disk_usage(place).free)
 
 

@@ -46,22 +46,33 @@ class Budget:
 
 
 def client_address(environ: Mapping[str, Any], trusted: Sequence[Network]) -> str:
-    """Return whose request it is: the peer, or the last in ``X-Forwarded-For`` that is no trusted proxy of ours."""
+    """Return whose request it is: the peer, or the last in ``X-Forwarded-For`` that is no trusted proxy of ours.
+
+    A name that is no address is nobody: whoever said it is taken for the client.
+    """
     address = str(environ.get("REMOTE_ADDR", ""))
     forwarded = [item.strip() for item in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if item.strip()]
-    while forwarded and _is_trusted(address, trusted):
+    while forwarded and _is_trusted(address, trusted) and _parsed(forwarded[-1]) is not None:
         address = forwarded.pop()
     return address
 
 
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    found = _parsed(address)
+    return found is not None and any(found in network for network in trusted)
+
+
+@functools.lru_cache(1_024)
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
-        return False
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:  # as a socket for both shows it
-        found = found.ipv4_mapped
-    return any(found in network for network in trusted)
+        return None
+    if isinstance(found, ipaddress.IPv4Address):
+        return found
+    if found.scope_id is not None:  # behind the "%" may stand any text
+        return None
+    return found.ipv4_mapped or found  # as a socket for both shows it
 
 
 @functools.lru_cache(1_024)

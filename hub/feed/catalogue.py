@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from hub import state_folder
 from hub.feed.product_list import (
     CatalogueError,
     Stats,
@@ -47,6 +48,7 @@ SHORTEST, LONGEST = 0.75, 2.0  # times the kept list's length: what is outside i
 BELIEVED_AFTER = 10  # times in a row that the exchange says so, and for as long as:
 BELIEVED_AFTER_SECONDS = 3_600.0  # a refused list is read again within a minute: ten times are no long outage
 LOOKS_A_VOLUME = 12  # lists, where volumes matter: one more request each time, and a rank is no news of the minute
+MAX_KEPT_BYTES = 16_777_216  # of the file; the exchange's list and its statistics of 3,000 products have 3 MB
 LATEST_SECOND = 253_402_300_799  # the last that a date can tell
 NO_STATS = Stats({}, {})
 
@@ -229,7 +231,7 @@ class CatalogueSource:
     def _kept(self) -> Any:
         """Return the parsed file, None where there is none. Raises ``CatalogueError`` for one that can't be read."""
         try:
-            return orjson.loads(self._path.read_bytes()) if self._path is not None else None
+            return orjson.loads(state_folder.read(self._path, MAX_KEPT_BYTES)) if self._path is not None else None
         except FileNotFoundError:
             return None
         except (OSError, orjson.JSONDecodeError) as error:
@@ -244,7 +246,7 @@ class CatalogueSource:
         if self._path is None:
             return now
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            state_folder.make(self._path.parent)
             handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
             try:
                 with os.fdopen(handle, "wb") as stream:

@@ -5,6 +5,7 @@ import { exactNumbers } from "./format.js";
 const TIMEOUT_MS = 4000;
 const ASLEEP_MS = 250; // between two looks whether anybody wants it now
 const HIDDEN_FACTOR = 4; // a hidden page is kept fresh for its title and icon, at leisure
+const CLOSED_MS = 60_000; // until it asks again for what a proxy has closed to it
 
 /** GET JSON. /health answers 503 with a full body when it is critical: the body counts. Any other failure throws. */
 export async function getJson(path) {
@@ -16,7 +17,9 @@ export async function getJson(path) {
   const isJson = answer.headers.get("Content-Type")?.startsWith("application/json");
   if (!answer.ok && !(answer.status === 503 && path === "/health" && isJson)) {
     const body = isJson ? await answer.json().catch(() => ({})) : {};
-    throw new Error(String(body.error ?? `${path} answered ${answer.status}`));
+    const error = new Error(String(body.error ?? `${path} answered ${answer.status}`));
+    error.closed = answer.status === 403;
+    throw error;
   }
   const text = await answer.text();
   // one product's answer has its digits as JSON numbers; the others are read without the cost of keeping them
@@ -80,6 +83,7 @@ export class Source {
       this.failing = false;
     } catch (error) {
       this.failing = true;
+      if (error.closed) this.dueAt = performance.now() + CLOSED_MS;
       this.onFailure(error);
     } finally {
       this.running = false;

@@ -24,6 +24,7 @@ export function startBudget() {
 
   function paint() {
     if (!plan) return;
+    setText($("budget-hint"), "");
     const { budget } = plan;
     const seconds = `in a window of ${duration(budget.window_seconds)}`;
     connects.paint(budget.connects_left, budget.connects + budget.connects_left, seconds);
@@ -49,7 +50,7 @@ export function startBudget() {
   return new Source("/plan", EVERY_MS, (body) => {
     plan = body;
     shown.request();
-  }, { wanted: () => shown.awake() });
+  }, { wanted: () => shown.awake(), onFailure: (error) => setText($("budget-hint"), error.message) });
 }
 
 function underWay(transfer) {

@@ -30,7 +30,7 @@ export function startClients() {
   return new Source("/clients", EVERY_MS, (body) => {
     known = body;
     shown.request();
-  }, { wanted: () => shown.awake() });
+  }, { wanted: () => shown.awake(), onFailure: (error) => setText($("clients-hint"), error.message) });
 }
 
 function makeRow(client) {

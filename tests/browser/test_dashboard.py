@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from hub import __version__
+from tests import nginx
 from tests.browser.conftest import AXE, Page, Relay
 from tests.conftest import HubProcess, eventually, need
 
@@ -514,3 +515,23 @@ def test_trouble_is_shown_while_it_lasts(page: Page, hub_factory: Callable[..., 
     page.wait_until_live(30)
     eventually(lambda: page.text("#verdict-word") == "All 30 prices can be trusted", 30)
     assert not page.shown("#lost")
+
+
+def test_what_nginx_closes_is_named_and_the_rest_goes_on(page: Page, hub: HubProcess, tmp_path: Path) -> None:
+    with nginx.running(tmp_path, hub.port, {"127.0.0.1 1;": ""}) as site:
+        page.open(site)
+        page.wait_until_live()
+        page.js("document.querySelector('#clients').scrollIntoView()")
+        closed = "Only from inside: see price_hub_inside in nginx-site.conf"
+        eventually(lambda: page.text("#clients-hint") == closed)
+        page.js("document.querySelector('#budget').scrollIntoView()")
+        eventually(lambda: page.text("#budget-hint") == closed)
+        page.complaints()
+        time.sleep(2.5)  # each is asked for every 2 s where it is open
+        assert page.complaints() == [], "what is closed is not asked for again and again"
+        assert page.text("#link-text").startswith("live")
+        assert page.js("return window.cspViolations") == []
+    page.open(hub.url)
+    page.js("document.querySelector('#budget').scrollIntoView()")
+    eventually(lambda: "Next connect" in page.text("#budget-body") and "–" not in page.text("#budget-body dd"))
+    assert page.text("#budget-hint") == ""

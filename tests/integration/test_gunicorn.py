@@ -64,6 +64,25 @@ def test_serves_rest_and_every_transport(gunicorn: Gunicorn) -> None:
             client.disconnect()
 
 
+def test_no_header_moves_a_path_or_a_scheme(gunicorn: Gunicorn) -> None:
+    gunicorn.env["FORWARDED_ALLOW_IPS"] = "*"  # gunicorn's own variable, as some hosts set it
+    gunicorn.start_and_wait()
+    for headers in (
+        {"SCRIPT_NAME": "/health"}, {"SCRIPT_NAME": "/elsewhere"}, {"PATH_INFO": "/config"}, {"REMOTE_USER": "root"},
+        {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off"}, {"X-Forwarded-Protocol": "ssl"},
+    ):  # fmt: skip
+        answer = requests.get(gunicorn.url + "/health", headers=headers, timeout=5)
+        assert answer.status_code == 200, headers
+        assert answer.json()["total_products"] == 30, headers
+    moved = requests.get(gunicorn.url + "/x/health", headers={"SCRIPT_NAME": "/x"}, timeout=5)
+    assert moved.status_code == 404
+    proxied = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", gunicorn.port), timeout=5) as raw:
+        raw.sendall(proxied)
+        assert raw.recv(4096).startswith(b"HTTP/1.1 400 ")
+    assert "Traceback" not in gunicorn.log.read_text()
+
+
 def test_a_silent_crowd_does_not_starve_health(gunicorn: Gunicorn) -> None:
     green.raise_descriptor_limit()  # of this process, for its end of the crowd
     gunicorn.start_and_wait()

@@ -1,6 +1,7 @@
 """Which products there are: from the exchange, from disk, by the settings; never from what can't be believed."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,6 +17,7 @@ from hub.feed.catalogue import (
     BELIEVED_AFTER,
     BELIEVED_AFTER_SECONDS,
     LOOKS_A_VOLUME,
+    MAX_KEPT_BYTES,
     NO_STATS,
     Catalogue,
     CatalogueSource,
@@ -282,6 +284,36 @@ def test_a_file_of_an_impossible_time_is_no_catalogue(tmp_path: Path, as_of: str
     kept.parent.mkdir()
     kept.write_text('{"as_of":' + as_of + ',"products":[' + ENTRY + '],"stats":null}')
     with pytest.raises(CatalogueError):
+        source(tmp_path).load()
+
+
+def test_what_is_no_regular_file_is_no_catalogue_and_is_replaced(tmp_path: Path) -> None:
+    kept = tmp_path / "kept" / KEPT
+    source(tmp_path).fetch()
+    elsewhere = tmp_path / "elsewhere"
+    kept.rename(elsewhere)
+    before = elsewhere.read_bytes()
+    for lay in (lambda: kept.symlink_to(elsewhere), lambda: os.mkfifo(kept), lambda: kept.symlink_to("nowhere")):
+        lay()
+        with pytest.raises(CatalogueError, match="can't be read"):
+            source(tmp_path).load()  # a pipe that is opened would hang it
+        source(tmp_path).fetch()
+        assert not kept.is_symlink()
+        assert source(tmp_path).load().old
+        assert elsewhere.read_bytes() == before
+        kept.unlink()
+
+
+def test_a_file_that_is_too_large_is_no_catalogue(tmp_path: Path) -> None:
+    source(tmp_path).fetch()
+    kept = tmp_path / "kept" / KEPT
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+    with kept.open("ab") as file:
+        file.truncate(MAX_KEPT_BYTES)
+        file.seek(0, 2)
+        file.write(b" ")
+    with pytest.raises(CatalogueError, match=f"over {MAX_KEPT_BYTES} bytes"):
         source(tmp_path).load()
 
 

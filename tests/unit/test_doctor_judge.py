@@ -37,7 +37,7 @@ def test_versions() -> None:
     assert (other.level, other.text) == (Level.WARN, "flask 3.1.2 (pinned: 3.1.3)")
     missing = judge.packages(pinned, {"flask": "3.1.2", "orjson": None})
     assert (missing.level, missing.text) == (Level.FAIL, "orjson is missing; flask 3.1.2 (pinned: 3.1.3)")
-    assert missing.do == "pip install -r requirements.txt"
+    assert missing.do == "pip install --require-hashes -r requirements.lock"
 
 
 def test_who_gets_in() -> None:

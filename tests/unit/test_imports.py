@@ -97,8 +97,8 @@ def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
 @pytest.mark.parametrize("module", room("feed"))
 def test_the_feed_knows_nothing_of_what_comes_after_it(module: str) -> None:
     assert of_hub(module) <= {
-        "hub.settings", "hub.logs", "hub.green", "hub.model", "hub.parse", "hub.turns", "hub.wire", "hub.worker",
-        *room("feed"),
+        "hub.settings", "hub.logs", "hub.green", "hub.model", "hub.parse", "hub.state_folder", "hub.turns", "hub.wire",
+        "hub.worker", *room("feed"),
     }  # fmt: skip
 
 
@@ -124,8 +124,14 @@ ALLOWED = {
     "hub.notes": {"hub.catalogue_keeper", "hub.journal", "hub.model", "hub.parse"},
     "hub.rings": {"hub.fanout.latency"},
     "hub.history": {"hub.fanout.latency", "hub.hub", "hub.model", "hub.rings", "hub.summary", "hub.worker"},
-    "hub.records": {"hub.journal", "hub.logs", "hub.rings"},
-    "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.records", "hub.worker"},
+    "hub.state_folder": set(),
+    "hub.state_file": {"hub", "hub.state_folder"},
+    "hub.kept_gap": {"hub.ledger", "hub.model", "hub.parse"},
+    "hub.records": {"hub", "hub.fanout.latency", "hub.journal", "hub.logs", "hub.rings", "hub.state_file"},
+    "hub.store": {
+        "hub", "hub.green", "hub.kept_gap", "hub.ledger", "hub.logs", "hub.records", "hub.state_file",
+        "hub.state_folder", "hub.worker",
+    },
     "hub.past": {
         "hub.book", "hub.feed.repair", "hub.ledger", "hub.model", "hub.records", "hub.settings", "hub.store",
         "hub.watch",
@@ -168,7 +174,7 @@ ALLOWED = {
         "hub.doctor.alerts", "hub.doctor.exchange", "hub.doctor.judge", "hub.doctor.machine", "hub.settings"
     },
     "hub.doctor.judge": set(),
-    "hub.doctor.machine": {"hub.doctor", "hub.doctor.judge", "hub.green", "hub.settings"},
+    "hub.doctor.machine": {"hub", "hub.doctor", "hub.doctor.judge", "hub.green", "hub.settings", "hub.state_folder"},
     "hub.doctor.exchange": {
         "hub.config", "hub.doctor", "hub.doctor.judge", "hub.green", "hub.model", "hub.settings", *room("feed")
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,10 +85,46 @@ def test_every_way_of_the_ingress_leads_to_a_service(found: dict[str, dict[str, 
     for service in ways.values():
         names = [port["name"] for port in found[f"Service/{service['name']}"]["spec"]["ports"]]
         assert service["port"]["name"] in names
-    assert {path: service["name"] for path, service in ways.items()} == {
-        "/metrics": "closed", "/api/metrics": "closed", "/config": "closed", "/api/config": "closed", "/": "backend"
-    }  # fmt: skip
+    assert ways.pop("/")["name"] == "backend"
+    assert {service["name"] for service in ways.values()} == {"closed"}  # which ones: test_nginx_closed.py
+    prefixed = {path for path in ways if path.startswith("/api/")}
+    assert prefixed == {f"/api{path}" for path in set(ways) - prefixed}
+    assert not any("/alert".startswith(path) for path in ways), "a prefix goes by whole parts: /alerts is no /alert"
     assert found["Ingress/price-hub"]["spec"]["tls"][0]["hosts"] == [rule["host"]]
+
+
+def test_nobody_is_trusted_to_name_an_address_until_somebody_says_who(found: dict[str, dict[str, Any]]) -> None:
+    assert "TRUSTED_PROXIES" not in found["ConfigMap/price-hub"]["data"]
+    told = re.search(r"(?m)^  # TRUSTED_PROXIES: (\S+)$", (FOLDER / "settings.yaml").read_text(encoding="utf-8"))
+    assert told is not None, "the place to fill it in"
+    (example,) = load([], {"TRUSTED_PROXIES": told[1]}, None).settings.trusted_proxies
+    assert example.num_addresses <= 16, "an example of few addresses"
+
+
+def test_of_other_namespaces_only_named_pods_reach_the_hub(found: dict[str, dict[str, Any]]) -> None:
+    (rule,) = found["NetworkPolicy/price-hub"]["spec"]["ingress"]
+    own, *others = rule["from"]
+    assert own == {"podSelector": {}}
+    assert len(others) == 2
+    for peer in others:
+        assert peer["namespaceSelector"]["matchLabels"]
+        assert peer["podSelector"]["matchLabels"]
+
+
+def test_one_address_can_not_ask_without_an_end(found: dict[str, dict[str, Any]]) -> None:
+    told = found["Ingress/price-hub"]["metadata"]["annotations"]
+    assert all(isinstance(value, str) for value in told.values()), "Kubernetes takes no numbers here"
+    rate, burst = re.findall(r"zone=price_hub_requests:10m rate=(\d+)r/s|zone=price_hub_requests burst=(\d+)",
+                             (ROOT / "docker/nginx-site.conf").read_text(encoding="utf-8"))  # fmt: skip
+    rate, burst = int(rate[0]), int(burst[1])
+    nginx = "nginx.ingress.kubernetes.io/limit-"
+    assert int(told[nginx + "rps"]) == rate
+    assert int(told[nginx + "rps"]) * int(told[nginx + "burst-multiplier"]) == burst
+    assert int(told[nginx + "connections"]) == 2_000
+    assert told["nginx.org/limit-req-rate"] == f"{rate}r/s"
+    assert int(told["nginx.org/limit-req-burst"]) == burst
+    seconds = int(told["haproxy.org/rate-limit-period"].removesuffix("s"))
+    assert int(told["haproxy.org/rate-limit-requests"]) == rate * seconds
 
 
 def test_it_runs_as_the_images_user_without_rights(pod: dict[str, Any]) -> None:

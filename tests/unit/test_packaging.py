@@ -26,7 +26,9 @@ def read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "setup", "run", "check", "lint", "audit", "bench", "help", "clean"])
+@pytest.mark.parametrize(
+    "target", ["demo", "test", "setup", "run", "check", "lint", "audit", "bench", "lock", "help", "clean"]
+)
 def test_makefile_has_each_target_and_help_lists_it(target: str) -> None:
     assert re.search(rf"(?m)^{target}:.* ## .+", read("Makefile"))
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -46,7 +48,7 @@ def test_an_older_python_is_named_in_one_line(tmp_path: Path) -> None:
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit\nexit 1\n')
     old.chmod(0o755)
     (tmp_path / "Makefile").write_text(read("Makefile"))
-    (tmp_path / "requirements.txt").touch()
+    (tmp_path / "requirements.lock").touch()
     ran = subprocess.run(["make", "demo", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode != 0
     assert "Python 3.11 or newer is needed" in ran.stderr.splitlines()[0]
@@ -92,6 +94,45 @@ def test_every_requirement_is_pinned_and_installed_as_it_is_pinned() -> None:
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", pin), pin
         name, _, version = pin.partition("==")
         assert metadata.version(name) == version
+
+
+def locked(path: str) -> dict[str, tuple[str, list[str]]]:
+    """What a lock file installs: name → (version, hashes); it holds no address, and no package without a hash."""
+    first, *packages = re.split(r"\n(?=[a-z])", read(path).rstrip("\n"))
+    assert re.fullmatch(r"(#.*\n)+--only-binary :all:\n", first), "a build would run tools that have no hash here"
+    found = {}
+    for package in packages:
+        named, hashes = r"([a-z0-9-]+)==([0-9a-z.]+)( ; [^\\\n]+)?", r"((?: \\\n    --hash=sha256:[0-9a-f]{64})+)"
+        told = re.fullmatch(named + hashes, package)
+        assert told is not None, package
+        assert told[1] not in found, told[1]
+        found[told[1]] = told[2], re.findall("[0-9a-f]{64}", told[4])
+    return found
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[._-]+", "-", name).lower()
+
+
+def test_every_package_that_is_installed_has_its_hashes() -> None:
+    run, dev = locked("requirements.lock"), locked("requirements-dev.lock")
+    assert run.items() <= dev.items(), "tests run on what is shipped"
+    for path, lock in (("requirements.txt", run), ("requirements-dev.txt", dev)):
+        for name, version in re.findall(r"(?m)^([A-Za-z0-9._-]+)==([0-9A-Za-z.]+)", read(path)):
+            assert lock[plain(name)][0] == version, f"{name}: make lock"
+    here = {plain(found.metadata["Name"]): found.version for found in metadata.distributions()}
+    for name in ("pip", "setuptools"):  # the venv's own
+        here.pop(name, None)
+    assert {name: version for name, version in here.items() if dev.get(name, ("",))[0] != version} == {}
+
+
+def test_nothing_is_installed_but_by_the_locks() -> None:
+    told = {path: read(path) for path in ("Makefile", "docker/Dockerfile", "docs/operations.md", ".ci/run")}
+    installs = [line for text in told.values() for line in text.splitlines()
+                if re.search(r"(pip|\$\(PIP\)).* -r ", line)]  # fmt: skip
+    assert len(installs) == 4
+    for line in installs:
+        assert re.search(r"--require-hashes -r \S*requirements(-dev)?\.lock", line), line
 
 
 def test_the_audit_does_not_take_silence_for_an_answer() -> None:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 
 from hub import records as module
@@ -182,3 +183,67 @@ def test_a_file_that_was_lost_is_written_anew_whole(path: Path) -> None:
     process.store.step()
     process.store.stop(5)
     assert (rows(path, "journal"), rows(path, "points")) == (2, 2)
+
+
+def test_only_so_much_is_read_the_newest(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = Process(path)
+    process.note(*map(str, range(50)))
+    process.store.stop(5)
+    db = sqlite3.connect(path)
+    with db:
+        (size,) = db.execute("select length(body) from journal where id = 50").fetchone()
+        for step in (2, 60):
+            db.execute("insert into points values (?, ?, '{}')", (step, int(time.time())))
+    db.close()
+    monkeypatch.setattr(module, "JOURNAL_BYTES", 10 * (size + 2))
+    again = Process(path, 1_000)
+    assert again.texts() == [str(number) for number in range(40, 50)]
+    assert "the oldest is left out" in caplog.text
+    again.note("one more")
+    again.store.stop(5)
+    assert rows(path, "journal") == 11, "what was not read is deleted"
+    assert rows(path, "points") == 0, "of steps that nobody has"
+    monkeypatch.setattr(module, "READ_ENTRIES", 3)
+    last = Process(path, 2_000)
+    assert last.texts() == ["48", "49", "one more"]
+    last.store.stop(5)
+
+
+def test_a_flood_between_two_prunings_is_pruned_sooner(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.journal.MAX_ENTRIES", 5)
+    monkeypatch.setattr(module, "PRUNE_ENTRIES", 10)
+    process = Process(path)
+    for number in range(60):
+        process.note(str(number))
+        process.store.step()
+    assert rows(path, "journal") <= 5 + 10 + 1
+    process.store.stop(5)
+
+
+POINT = {"seconds": 1, "values": {}, "counts": {}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seconds": "x"}, {"seconds": None}, {"values": []}, {"values": {"clients": "x"}}, {"values": {"clients": [1]}},
+        {"counts": {"round_trip": 5}}, {"counts": {"round_trip": {"x": 1}}}, {"counts": {"round_trip": {"1": "x"}}},
+    ],
+)  # fmt: skip
+def test_a_point_of_another_shape_costs_only_itself(path: Path, wrong: dict) -> None:
+    Process(path).store.stop(5)
+    db, begin = sqlite3.connect(path), ago(40)
+    with db:
+        for at, body in ((begin, {**POINT, **wrong}), (begin + 1, POINT)):
+            db.execute("insert into points values (1, ?, ?)", (at, orjson.dumps(body).decode()))
+    db.close()
+    again = Process(path)
+    assert again.rings.table(1)[0] == [begin + 1]
+    again.fill(begin + 20, 15, live=1)  # and coarser points can be made
+    again.store.stop(5)
+
+
+def test_the_steps_that_stay_in_the_file_are_those_of_the_rings() -> None:
+    assert module.PRUNE_STEPS.endswith(f"not in {tuple(STEPS)}")

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -289,16 +289,149 @@ def test_a_place_that_can_not_be_written_is_tried_again(tmp_path: Path, caplog: 
     has_found_its_file(process, path)
 
 
-def test_a_folder_where_the_file_should_be(path: Path) -> None:
-    path.mkdir(parents=True)
+def lay_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def lay_link(path: Path) -> None:
+    path.with_name("elsewhere").write_text("of somebody else")
+    path.symlink_to("elsewhere")
+
+
+def lay_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("lay", [lay_folder, lay_link, lay_pipe])
+def test_what_is_no_regular_file_is_never_opened_and_set_aside(
+    path: Path, lay: Callable[[Path], None], end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.parent.mkdir(mode=0o700)
+    lay(path.with_name(path.name + end))
+    process = Process(path, "epoch-1")  # a pipe that is opened would hang it
+    assert process.store.failures_total == 1
+    assert "is no regular file; it is " in caplog.text
+    process.last_ids["BTC-USD"] = 7
+    process.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
+    has_found_its_file(process, path)
+    assert [item.name for item in path.parent.glob(f"*.corrupt-*[0-9]{end}")]
+    if lay is lay_link:
+        assert path.with_name("elsewhere").read_text() == "of somebody else"
+
+
+def made(path: Path, *statements: str) -> None:
+    path.parent.mkdir(mode=0o700)
+    db = sqlite3.connect(path)
+    for statement in statements:
+        db.execute(statement)
+    db.commit()
+    db.close()
+
+
+GAPS = "create table gaps (id integer primary key, closed_at real, body text not null)"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("create table users (name text)", "insert into users values ('somebody')"),
+        (GAPS, "create table more (id integer)"),
+        ("create table gaps (id integer primary key, closed_at real, body text not null, more text)",),
+        ("create view gaps as select 1 as id, null as closed_at, '{}' as body",),
+        (GAPS, "create trigger t after insert on gaps begin insert into gaps select * from gaps; end"),
+        (GAPS, "create index i on gaps (hex(body))"),
+        (GAPS, "pragma user_version = 1"),
+        ("pragma user_version = 7",),
+    ],
+)
+def test_a_database_that_is_not_the_hubs_is_set_aside_as_it_was(
+    path: Path, statements: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    made(path, *statements)
+    before = path.read_bytes()
     process = Process(path, "epoch-1")
-    lives_on_without(process)
-    path.rmdir()
+    process.last_ids["BTC-USD"] = 7
+    process.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (8, 9))
+    (aside,) = path.parent.glob("*.corrupt-*")
+    assert aside.read_bytes() == before, "nothing was written to it"
+    assert aside.name in caplog.text
+    assert process.store.failures_total == 1
     has_found_its_file(process, path)
 
 
+def test_a_file_of_an_older_hub_is_taken_over(path: Path) -> None:
+    made(path, GAPS, "create table last_ids (product text primary key, trade_id integer not null)",
+         "insert into last_ids values ('BTC-USD', 10)", "analyze")  # fmt: skip
+    process = Process(path, "epoch-1")
+    assert (process.ids_before, process.store.failures_total) == ({"BTC-USD": 10}, 0)
+    process.store.stop(5)
+
+
+def test_folder_and_files_are_for_this_user_alone(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = os.umask(0)
+    try:
+        process = Process(path, "epoch-1")
+        process.last_ids["BTC-USD"] = 7
+        process.store.step()
+        modes = {item.name.removeprefix(path.name): item.stat().st_mode & 0o777 for item in path.parent.iterdir()}
+        assert modes == {"": 0o600, "-wal": 0o600, "-shm": 0o600}
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+        assert caplog.text == ""
+        process.store.stop(5)
+        path.chmod(0o644)
+        path.parent.chmod(0o755)
+        Process(path, "epoch-2").store.stop(5)
+        assert path.stat().st_mode & 0o777 == 0o600, "of a file of ours the rights are taken away"
+        assert path.parent.stat().st_mode & 0o777 == 0o755, "a folder may be shared: that is told"
+        assert f"is open to others (mode 755): chmod 700 {path.parent}" in caplog.text
+    finally:
+        os.umask(before)
+
+
+def test_a_row_or_a_file_that_is_too_large_is_not_the_hubs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(path, GAPS, "insert into gaps values (1, null, printf('%.*c', 1100000, 'x'))")
+    process = Process(path, "epoch-1")
+    assert process.store.failures_total == 1
+    assert process.store.step() == module.WRITE_SECONDS
+    process.store.stop(5)
+    monkeypatch.setattr("hub.state_file.MAX_FILE_BYTES", 10_000)
+    again = Process(path, "epoch-2")
+    assert again.store.failures_total == 1
+    again.store.step()
+    again.store.stop(5)
+    assert len(list(path.parent.glob("*.corrupt-*[0-9]"))) == 2
+
+
+def test_only_so_many_bytes_of_gaps_are_restored_the_newest(
+    first: Process, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(1, 101):
+        first.ledger.open_ids("BTC-USD", None, Cause.SEQUENCE, (number * 10, number * 10))
+    first.store.stop(5)
+    size = len(rows(path)[-1][1])
+    monkeypatch.setattr(module, "GAPS_BYTES", size * 20)
+    again = Process(path, "epoch-2")
+    assert [gap.id for gap in again.gaps] == list(range(81, 101))
+    assert "the oldest is left out" in caplog.text
+    again.store.stop(5)
+
+
+def test_last_ids_that_are_none_are_passed_over(first: Process, path: Path) -> None:
+    first.store.stop(5)
+    db = sqlite3.connect(path)
+    with db:
+        for product, trade_id in (("BTC-USD", 7), ("ETH-USD", "x"), ("ADA-USD", -1), ("A" * 50, 7), (b"B-USD", 7),
+                                  ("XRP-USD", 2**60)):  # fmt: skip
+            db.execute("insert into last_ids values (?, ?)", (product, trade_id))
+    db.close()
+    again = Process(path, "epoch-2")
+    assert again.ids_before == {"BTC-USD": 7}
+    again.store.stop(5)
+
+
 def test_tries_leave_no_descriptor(path: Path) -> None:
-    path.mkdir(parents=True)
+    path.parent.write_text("no folder")
     process = Process(path, "epoch-1")
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
@@ -380,6 +513,17 @@ def test_only_the_latest_corrupt_files_are_kept(path: Path) -> None:
     left = sorted(path.parent.glob("*.corrupt-*[0-9]"))
     assert [item.read_bytes()[:13] for item in left] == [b"no database %d" % number for number in (3, 4, 5)]
     assert len(list(path.parent.glob("*.corrupt-*"))) <= 3 * len(left)
+
+
+def test_a_folder_that_was_set_aside_stays(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    for _ in range(5):
+        path.unlink(missing_ok=True)
+        path.mkdir()
+        process = Process(path, "epoch-1")
+        assert process.store.step() == module.WRITE_SECONDS
+        process.store.stop(5)
+    assert len(list(path.parent.glob("*.corrupt-*"))) == 5
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '"x"', "{}", '{"id": 1, "unknown": 2}', "null"])
