@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from hub import kept_entry
 from hub.journal import Entry, Journal
 from hub.logs import Cooldown
 from hub.rings import STEPS, Point, Rings
@@ -112,7 +113,7 @@ def _plain(value: object) -> Any:
 
 def _entry(body: str) -> Entry | None:
     try:
-        return Entry(*orjson.loads(body))
+        return kept_entry.parse(body)
     except (ValueError, TypeError) as error:
         _warn.warning("journal", "an entry of the journal can't be read: %s", error)
         return None

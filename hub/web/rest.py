@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, redirect, request, url_for
 
+from hub.detect.relayed import check as check_relayed
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
@@ -207,6 +208,8 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         body = json_body(MAX_ALERT_BYTES)
         if not isinstance(body, dict):
             return error_response("a JSON object is required", 400)
+        if (problem := check_relayed("trade_update", body)) is not None:
+            return error_response(problem, 400)
         hub.relay("trade_update", body)
         return json_response({"success": True, "message": "relayed"})
 

@@ -192,10 +192,24 @@ def test_an_alert_that_is_no_json_object(hub: HubProcess, data: bytes) -> None:
     assert isinstance(strict(response)["error"], str)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"crypto": "BTC-USD", "current_vol": "1e999999"}, "current_vol must be a finite number"),
+        ({"crypto": {"toString": None}}, "crypto must be a text"),
+        ({"a": [[[[[[[[[1]]]]]]]]]}, "an alert is nested at most"),
+    ],
+)  # fmt: skip
+def test_an_alert_that_would_break_its_readers(hub: HubProcess, body: Any, words: str) -> None:
+    response = requests.post(hub.url + "/alert", json=body, timeout=5)
+    assert response.status_code == 400
+    assert strict(response)["error"].startswith(words)
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_an_alert_over_16_kib(hub: HubProcess, prefix: str) -> None:
     def post(size: int) -> requests.Response:
-        return requests.post(hub.url + prefix + "/alert", data=b'{"crypto":"' + b"x" * (size - 13) + b'"}', timeout=5)
+        return requests.post(hub.url + prefix + "/alert", data=b'{"a":"' + b"x" * (size - 8) + b'"}', timeout=5)
 
     assert post(16_384).status_code == 200
     response = post(16_385)

@@ -119,11 +119,13 @@ ALLOWED = {
     "hub.book": {"hub.entry", "hub.model", "hub.payload", "hub.trust"},
     "hub.entry": {"hub.feed.continuity", "hub.model", "hub.trust"},
     "hub.ledger": {"hub.model", "hub.payload", "hub.feed.continuity"},
-    "hub.journal": {"hub.payload"},
+    "hub.journal": {"hub.detect.relayed", "hub.payload"},
+    "hub.kept_entry": {"hub.detect.relayed", "hub.journal"},
+    "hub.detect.relayed": set(),
     "hub.notes": {"hub.catalogue_keeper", "hub.journal", "hub.model", "hub.parse"},
     "hub.rings": {"hub.fanout.latency"},
     "hub.history": {"hub.fanout.latency", "hub.hub", "hub.model", "hub.rings", "hub.summary", "hub.worker"},
-    "hub.records": {"hub.journal", "hub.logs", "hub.rings"},
+    "hub.records": {"hub", "hub.journal", "hub.kept_entry", "hub.logs", "hub.rings"},
     "hub.store": {"hub.green", "hub.ledger", "hub.logs", "hub.records", "hub.worker"},
     "hub.past": {
         "hub.book", "hub.feed.repair", "hub.ledger", "hub.model", "hub.records", "hub.settings", "hub.store",
@@ -200,7 +202,8 @@ def test_a_room_of_its_own_imports_these_and_nothing_else(module: str) -> None:
     assert of_hub(module) <= ALLOWED[module]
 
 
-@pytest.mark.parametrize("module", ["hub.detect.spikes", "hub.detect.rules", "hub.alerts.breaker", "hub.alerts.words"])
+@pytest.mark.parametrize("module", ["hub.detect.spikes", "hub.detect.rules", "hub.detect.relayed", "hub.alerts.breaker",
+                                    "hub.alerts.words"])
 def test_what_decides_on_alerts_is_told_the_time_and_opens_nothing(module: str) -> None:
     assert not within(MODULES[module], *IMPURE)
 
