@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import requests
 
+from hub.hub import PriceHub
+from hub.settings import Settings
+from hub.web.app import create_app
 from tests.conftest import HubProcess, eventually
 from tests.integration.test_socketio import check_ticker
 
@@ -157,6 +160,22 @@ def test_a_priority_pair_without_an_update_says_null(hub_factory: Callable[..., 
     hub.wait_until_covered()
     requests.put(hub.url + "/priority-pairs", json={"product_ids": ["BTC-USD"]}, timeout=5)
     assert strict(hub.get("/priority-pairs"))["lastUpdates"] == {"BTC-USD": None}
+
+
+def test_nobody_takes_away_what_the_setting_names() -> None:
+    hub = PriceHub(Settings(simulate=True, priority_pairs=("BTC-USD", "ETH-USD")))
+    client, path = create_app(hub, None)[0].test_client(), "/priority-pairs"
+    assert client.post(path, json={"product_id": "btc-usd", "action": "remove"}).json == {
+        "success": False, "message": "BTC-USD stays a priority pair: PRIORITY_PAIRS names it"
+    }  # fmt: skip
+    answer = client.put(path, json={"product_ids": ["SOL-USD", "BTC-USD"]}).json
+    assert answer["product_ids"] == ["BTC-USD", "ETH-USD", "SOL-USD"]
+    assert answer["message"] == "3 priority pairs set; 2 of PRIORITY_PAIRS stay"
+    assert client.post(path, json={"product_id": "SOL-USD", "action": "remove"}).json["success"] is True
+    assert client.delete(path).json == {"success": True, "message": "priority pairs cleared; 2 of PRIORITY_PAIRS stay"}
+    stats = client.get(path).json
+    assert (stats["priorityPairs"], stats["pinned"]) == (["BTC-USD", "ETH-USD"], ["BTC-USD", "ETH-USD"])
+    assert hub.pool._priority() == ("BTC-USD", "ETH-USD")
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ ALLOWED = {
     "hub.journal": {"hub.detect.relayed", "hub.payload"},
     "hub.kept_entry": {"hub.detect.relayed", "hub.journal"},
     "hub.detect.relayed": set(),
-    "hub.notes": {"hub.catalogue_keeper", "hub.journal", "hub.model", "hub.parse"},
+    "hub.notes": {"hub.catalogue_keeper", "hub.fanout.priority", "hub.journal", "hub.model", "hub.parse"},
     "hub.rings": {"hub.fanout.latency"},
     "hub.history": {"hub.fanout.latency", "hub.hub", "hub.model", "hub.rings", "hub.summary", "hub.worker"},
     "hub.records": {"hub", "hub.journal", "hub.kept_entry", "hub.logs", "hub.rings"},
@@ -175,7 +175,10 @@ ALLOWED = {
     },
     "hub.lookout": {"hub.detect.rules", "hub.hub", "hub.model"},
     "hub.detect.spikes": set(),
-    "hub.detect.rules": {"hub.detect.health", "hub.detect.spikes", "hub.detect.volume", "hub.model"},
+    "hub.detect.pairs": set(),
+    "hub.detect.rules": {
+        "hub.detect.health", "hub.detect.pairs", "hub.detect.spikes", "hub.detect.volume", "hub.model",
+    },
     "hub.alerts": set(),
     "hub.alerts.breaker": set(),
     "hub.alerts.targets": {"hub", "hub.parse"},
@@ -202,8 +205,10 @@ def test_a_room_of_its_own_imports_these_and_nothing_else(module: str) -> None:
     assert of_hub(module) <= ALLOWED[module]
 
 
-@pytest.mark.parametrize("module", ["hub.detect.spikes", "hub.detect.rules", "hub.detect.relayed", "hub.alerts.breaker",
-                                    "hub.alerts.words"])
+@pytest.mark.parametrize("module", [
+    "hub.detect.spikes", "hub.detect.rules", "hub.detect.pairs", "hub.detect.relayed", "hub.alerts.breaker",
+    "hub.alerts.words",
+])  # fmt: skip
 def test_what_decides_on_alerts_is_told_the_time_and_opens_nothing(module: str) -> None:
     assert not within(MODULES[module], *IMPURE)
 

@@ -120,6 +120,7 @@ PRIORITY = (
         "Of each, the latest ticker leaves as `priority_ticker_update`: at once, then at most once a second.",
         notes={
             "totalPriorityPairs": "How many.", "priorityPairs": "In the order of adding.",
+            "pinned": {"items": {"type": "string"}, "description": "Those of `PRIORITY_PAIRS`: they stay."},
             "updateInterval": "In milliseconds.",
             "lastUpdates": {"map": True, "description": "Product → when its last update left, or null."},
             "lastUpdates.*": {"null": True},
