@@ -85,7 +85,8 @@ class PriceHub:
         )
         self.pool = self.paths.primary
         self.watch = Watch(
-            self.book, self.pool, self.ledger, self.repair, self.publish, self.paths.snapshots, self.notes
+            self.book, self.pool, self.ledger, self.repair, self.publish, self.paths.snapshots, self.notes,
+            flow.on_trust,
         )
         self.catalogue = CatalogueKeeper(
             CatalogueSource(self.rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
