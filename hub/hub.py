@@ -93,7 +93,7 @@ class PriceHub:
         )
         self._summary = Summary(self)
         self.history = History(self, self._summary)
-        records = Records(self.journal, self.history.rings)
+        records = Records(self.journal, self.history.rings, self.alerts.firing_rows, self.alerts.restore)
         self.past = Past(settings, self.book, self.ledger, self.watch, self.repair, records)
         self.store = self.past.store
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)

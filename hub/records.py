@@ -1,6 +1,7 @@
-"""The journal's and the history's tables in the store's file. What is in memory is the truth; the file follows it.
+"""The tables of the journal, the history and the alerts that fire in the store's file.
 
-Nothing is queued: what the file does not have yet is looked up at each write, so that one that failed costs nothing.
+What is in memory is the truth; the file follows it. Nothing is queued: what the file does not have yet is looked up at
+each write, so that one that failed costs nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -22,10 +24,12 @@ MAX_ROWS = 500  # of each table in one write
 PRUNE_EVERY = 600  # writes
 SCHEMA = """
 create table if not exists journal (id integer primary key, body text not null);
+create table if not exists firing (body text not null);
 create table if not exists points (step integer, time integer, body text not null, primary key (step, time));
 """
-Recorded = tuple[list[tuple[str]], list[tuple[int, int, str]]]
-"""Rows as they were read: bodies of the journal's entries; (step, time, body) of the history's points."""
+Recorded = tuple[list[tuple[str]], list[tuple[int, int, str]], list[tuple[str]]]
+"""Rows as they were read: bodies of the journal's entries; (step, time, body) of the history's points; alerts."""
+MAX_FIRING = 5_000
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
@@ -40,14 +44,27 @@ class Rows(NamedTuple):
     points: list[tuple[int, int, str]]
     written: list[Point]
     remembered: frozenset[int] | None
+    firing: list[str] | None  # where the file has others
+
+    @property
+    def are_new(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.entries or self.points) or self.firing is not None
 
 
 class Records:
     """Owner of which entries were written. ``read`` and ``write`` run on a native thread, where nothing is logged."""
 
-    def __init__(self, journal: Journal, rings: Rings) -> None:
+    def __init__(
+        self, journal: Journal, rings: Rings, firing: Callable[[], list[str]] = list,
+        restore_firing: Callable[[list[str]], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """``firing()`` returns a row for each alert that fires; ``restore_firing`` is told those that were kept."""
         self._journal = journal
         self._rings = rings
+        self._firing = firing
+        self._restore_firing = restore_firing
+        self._written_firing: list[str] = []
         self._written_id = 0
         self._writes = 0
 
@@ -57,10 +74,15 @@ class Records:
         _prune_points(db)
         db.commit()
         entries = db.execute("select body from journal order by id").fetchall()
-        return entries, db.execute("select step, time, body from points order by time").fetchall()
+        points = db.execute("select step, time, body from points order by time").fetchall()
+        return entries, points, db.execute("select body from firing limit ?", (MAX_FIRING,)).fetchall()
 
-    def restore(self, entries: list[tuple[str]], points: list[tuple[int, int, str]]) -> None:
+    def restore(
+        self, entries: list[tuple[str]], points: list[tuple[int, int, str]], firing: list[tuple[str]]
+    ) -> None:  # fmt: skip
         """Take in what was read, whenever the file was opened."""
+        self._written_firing = [body for (body,) in firing]
+        self._restore_firing(self._written_firing)
         found = [entry for (body,) in entries if (entry := _entry(body)) is not None]
         self._written_id = max((entry.id for entry in found), default=0)
         self._writes = 0  # the first of them forgets what the journal has no room for
@@ -73,11 +95,13 @@ class Records:
         """Return what the file does not have, the oldest first, and not more than one write may bring."""
         entries = self._journal.after(self._written_id, MAX_ROWS)
         points = self._rings.not_kept()[:MAX_ROWS]
+        firing = self._firing()
         return Rows(
             [(entry.id, orjson.dumps(entry, default=_plain).decode()) for entry in entries],
             [(step, item.time, _body(item)) for step, item in points],
             [item for _, item in points],
             frozenset(entry.id for entry in self._journal.after(0)) if self._writes % PRUNE_EVERY == 0 else None,
+            firing if firing != self._written_firing else None,
         )
 
     def write(self, db: sqlite3.Connection, rows: Rows) -> None:
@@ -91,10 +115,15 @@ class Records:
                 _prune_points(db)
             db.executemany("insert or replace into journal values (?, ?)", rows.entries)
             db.executemany("insert or replace into points values (?, ?, ?)", rows.points)
+            if rows.firing is not None:
+                db.execute("delete from firing")
+                db.executemany("insert into firing values (?)", [(body,) for body in rows.firing])
 
     def written(self, rows: Rows) -> None:
         """Note that they were written."""
         self._writes += 1
+        if rows.firing is not None:
+            self._written_firing = rows.firing
         if rows.entries:
             self._written_id = rows.entries[-1][0]
         for item in rows.written:

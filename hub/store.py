@@ -175,7 +175,7 @@ class Store:
         if self._records is None:
             return False
         rows = self._records.rows()
-        if rows.entries or rows.points:
+        if rows.are_new:
             green.call_native(self._guarded, self._records.write, self._db, rows)
             self._records.written(rows)
         return max(len(rows.entries), len(rows.points)) == MAX_ROWS
@@ -220,7 +220,7 @@ class Store:
             return (
                 [body for (body,) in self._db.execute(LATEST, (RESTORED_GAPS,))],
                 dict(self._db.execute("select product, trade_id from last_ids").fetchall()),
-                self._records.read(self._db) if self._records is not None else ([], []),
+                self._records.read(self._db) if self._records is not None else ([], [], []),
             )
         except BaseException:
             self._close()

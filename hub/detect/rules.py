@@ -150,6 +150,13 @@ class Rules:
                 changes += [_alert(held, RESOLVED)] if held.firing else []
         return changes
 
+    def restore(self, alerts: Collection[Alert], now: float) -> None:
+        """Let these fire: another process has told so. What does not hold any more is resolved as all else is."""
+        for alert in alerts:
+            over = f"no longer so after a restart of the hub: {alert.text}"
+            condition = _Condition(alert.key, alert.kind, alert.severity, 0.0, alert.text, over, alert.symbol)
+            self._held.setdefault(alert.key, _Held(condition, now, alert.since)).firing = True
+
     def firing(self) -> list[Alert]:
         """Return what fires now, as it is now, the oldest first."""
         return [_alert(held, FIRING) for held in list(self._held.values()) if held.firing]

@@ -181,6 +181,7 @@ ALLOWED = {
     },
     "hub.alerts": set(),
     "hub.alerts.breaker": set(),
+    "hub.alerts.kept": {"hub.detect.rules"},
     "hub.alerts.targets": {"hub", "hub.parse"},
     "hub.alerts.post": {"hub", "hub.alerts.targets", "hub.feed", "hub.feed.dial", "hub.feed.tls", "hub.green"},
     "hub.alerts.words": {"hub.detect.rules", "hub.payload"},
@@ -189,8 +190,8 @@ ALLOWED = {
         "hub.worker",
     },
     "hub.alerts.desk": {
-        "hub.alerts.channel", "hub.alerts.post", "hub.alerts.targets", "hub.alerts.words", "hub.detect.rules",
-        "hub.payload", "hub.settings",
+        "hub.alerts", "hub.alerts.channel", "hub.alerts.kept", "hub.alerts.post", "hub.alerts.targets",
+        "hub.alerts.words", "hub.detect.rules", "hub.logs", "hub.payload", "hub.settings",
     },
     "hub.settings": {"hub.parse"},
     "hub.parse": set(),
