@@ -16,11 +16,13 @@ from hub.detect.volume import VolumeAlert, VolumeDetector
 from hub.fanout.latency import Stage
 from hub.feed.in_turn import InTurn
 from hub.feed.intake import Callbacks
-from hub.model import Event, Heartbeat, Market, Order, Quote, Source, Taken, Ticker, Trust
+from hub.model import Event, Heartbeat, Market, Order, Quote, Source, Taken, Ticker, Trust, TrustChange
 from hub.payload import iso_time, tick_payload, ticker_body, unix_seconds
 
 if TYPE_CHECKING:
     from hub.hub import PriceHub
+
+PROVED = (Trust.LIVE, Trust.QUIET)
 
 
 class Flow:
@@ -117,7 +119,7 @@ class Flow:
             hub.priority.tick(product_id, payload)
             if not taken.first:  # a product's first ticker is its last trade, sent again: no tick of now
                 hub.fanout.latency.note(Stage.EXCHANGE_TO_HUB, (wall - unix_seconds(ticker.time)) * 1000, monotonic)
-                self._detect(taken.quote, payload, monotonic)
+                self._detect(taken.quote, payload, monotonic, taken.trust is Trust.LIVE)
         else:
             hub.publish("trade_backfill", payload, product_id)
         self._note(taken, product_id, connection_id)
@@ -205,6 +207,17 @@ class Flow:
         hub.counters["pauses"] += 1
         hub.notes.paused(seconds)
         hub.watch.paused(seconds)
+        since = time.monotonic() - seconds
+        for product_id in self.volume.products():
+            self._doubt_volume(product_id, since)
+
+    def on_trust(self, change: TrustChange) -> None:
+        """Note that a product's trust changed."""
+        if change.trust not in PROVED:
+            self._doubt_volume(change.product_id, time.monotonic() - (change.verified_ms or 0) / 1000)
+
+    def _doubt_volume(self, product_id: str, since: float) -> None:
+        self._in_turn(product_id, functools.partial(self.volume.doubt, product_id, since))
 
     def keep(self, product_ids: Collection[str]) -> None:
         """Have the detectors forget every other product."""
@@ -212,9 +225,9 @@ class Flow:
         if self._spikes is not None:
             self._spikes.keep(product_ids)
 
-    def _detect(self, quote: Quote, payload: str, monotonic: float) -> None:
+    def _detect(self, quote: Quote, payload: str, monotonic: float, proved: bool) -> None:
         hub, ticker = self._hub, quote.ticker
-        alert = self.volume.trade(ticker.product_id, float(ticker.last_size), monotonic)
+        alert = self.volume.trade(ticker.product_id, float(ticker.last_size), monotonic, proved)
         if alert is not None:
             text = _alert_payload(alert, payload, ticker.simulated)
             hub.publish("volume_alert", text, alert.product_id)

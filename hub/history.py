@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EARLY_SECONDS = 0.05  # a sample that comes this much before the full second is of that
 SET_BACK_SECONDS = 5  # by which a clock must be set back for seconds to be sampled again
 MAX_ANNOTATIONS = 500
-ANNOTATED = ("connected", "lost", "rotated", "moved", "status", "path", "pause", "action")  # and alerts
+ANNOTATED = ("connected", "lost", "rotated", "moved", "status", "path", "pause", "action", "priority")  # and alerts
 AT_PEACE = (Trust.LIVE, Trust.QUIET, Trust.HALTED, Trust.DELISTED)
 
 
@@ -80,7 +80,7 @@ class History:
         begin = since if since is not None else times[0] if times else time.time() - step * STEPS[step]
         # alerts get the room that is left: they come by the hundred, and a lost connection must not go under
         entries = self._hub.journal.query(since=begin, kinds=ANNOTATED, limit=MAX_ANNOTATIONS)
-        entries += self._hub.journal.query(since=begin, kinds=("alert",), limit=MAX_ANNOTATIONS - len(entries))
+        entries += self._hub.journal.alerts(begin, limit=MAX_ANNOTATIONS - len(entries))
         return {
             "range": name,
             "step_seconds": step,

@@ -67,7 +67,7 @@ class PriceHub:
         self.notes = Notes(self.journal, settings.missed_heartbeats * settings.heartbeat_seconds)
         self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
         self.fanout = Fanout(settings.flush_ms / 1000, Mode(settings.fanout_mode), self._snapshot)
-        self.priority = PriorityPairs(self.publish)
+        self.priority = PriorityPairs(self.publish, pinned=settings.priority_pairs)
         self.ledger = Ledger(
             self.epoch,
             lambda gaps: self.past.keep(gaps),  # noqa: PLW0108 - that is built after it, and from it
@@ -79,18 +79,21 @@ class PriceHub:
         self.repair = Repair(self.rest, self.ledger.missing_of, flow.on_fetched)
         self.fallback = Fallback(self.rest, self.book.unproved, flow.on_rest_price, flow.on_rest_trade)
         self.paths = Paths(
-            settings, flow.callbacks, flow.on_pause, last_id=self.book.last_id, priority=self.priority.last_updates
+            settings, flow.callbacks, flow.on_pause, last_id=self.book.last_id,
+            # what any client may change moves no product from one socket to another
+            priority=lambda: self.priority.pinned,
         )
         self.pool = self.paths.primary
         self.watch = Watch(
-            self.book, self.pool, self.ledger, self.repair, self.publish, self.paths.snapshots, self.notes
+            self.book, self.pool, self.ledger, self.repair, self.publish, self.paths.snapshots, self.notes,
+            flow.on_trust,
         )
         self.catalogue = CatalogueKeeper(
             CatalogueSource(self.rest, settings), self._take_catalogue, settings.catalogue_refresh_seconds
         )
         self._summary = Summary(self)
         self.history = History(self, self._summary)
-        records = Records(self.journal, self.history.rings)
+        records = Records(self.journal, self.history.rings, self.alerts.firing_rows, self.alerts.restore)
         self.past = Past(settings, self.book, self.ledger, self.watch, self.repair, records)
         self.store = self.past.store
         self._listeners: defaultdict[str, list[Callable[[Any], object]]] = defaultdict(list)
@@ -274,7 +277,10 @@ class PriceHub:
         self.priority.add(checked)
 
     def remove_priority_pair(self, product_id: str) -> bool:
-        """Make a product an ordinary one; return whether it was a priority pair. ``ValueError`` for what is no id."""
+        """Make a product an ordinary one; return whether it was a priority pair: one of ``PRIORITY_PAIRS`` stays one.
+
+        Raises ``ValueError`` for what is no id.
+        """
         return self.priority.remove(_as_product_id(product_id))
 
     def get_priority_pairs(self) -> list[str]:
@@ -282,16 +288,16 @@ class PriceHub:
         return list(self.priority.last_updates())
 
     def clear_priority_pairs(self) -> None:
-        """Remove every priority pair."""
+        """Remove every priority pair but those of ``PRIORITY_PAIRS``."""
         self.priority.replace(())
 
     def set_priority_pairs(self, product_ids: Iterable[str]) -> list[str]:
-        """Replace the set; return it. Raises as ``check_product_id``, and then changes nothing."""
+        """Replace the set, but for ``PRIORITY_PAIRS``; return it. Changes nothing where ``check_product_id`` raises."""
         checked = list(dict.fromkeys(self.check_product_id(item) for item in product_ids))
         if len(checked) > MAX_PRIORITY_PAIRS:
             raise ValueError(f"{len(checked)} priority pairs are more than {MAX_PRIORITY_PAIRS}")
         self.priority.replace(checked)
-        return checked
+        return list(self.priority.last_updates())
 
     def get_priority_stats(self) -> dict[str, Any]:
         """Return the body of ``GET /priority-pairs``."""
@@ -301,6 +307,7 @@ class PriceHub:
             "priorityPairs": list(updates),
             "updateInterval": int(UPDATE_INTERVAL_SECONDS * 1000),
             "lastUpdates": {item: None if at is None else iso_time(at) for item, at in updates.items()},
+            "pinned": list(self.priority.pinned),
         }
 
     # -- the older interface's names, for the scripts that import it ----------------------------------

@@ -1,8 +1,9 @@
 """The journal: what happened, in words for whoever is woken at night. Bounded; ``hub.store`` keeps it over restarts.
 
 A flood does not flood it: of one kind and connection a few entries a second are kept, the others are counted, and
-named by one entry when the second is over. Where it is full, the oldest of the most frequent kind is forgotten: a
-day of alerts leaves room for the night's one lost connection.
+named by one entry when the second is over. Where it is full, the oldest of the most frequent group is forgotten: a
+day of alerts leaves room for the night's one lost connection. A group is a kind; alerts are three, by who says so. What
+clients can cause at will has never more than a part (``SHARES``).
 """
 
 from __future__ import annotations
@@ -10,24 +11,29 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from hub.detect.relayed import RELAYED
 from hub.payload import iso_time
 
 KINDS = (
     "connected", "lost", "rotated", "rotation_failed", "moved", "move_failed", "resubscribed", "listed", "delisted",
-    "left", "status", "path", "pause", "alert", "action",
+    "left", "status", "path", "pause", "alert", "action", "priority",
 )  # fmt: skip
 TONES = ("ok", "info", "warn", "bad")
+OPERATIONAL, SIGNAL, OF_CLIENTS = ALERTS = ("hub_alert", "signal", "relayed")  # groups of alerts
+ALERT_EVENTS = ("hub_alert", "volume_alert", "price_alert", *RELAYED)
+SHARES = {OF_CLIENTS: 1_000, "priority": 500}  # group → entries at most
 MAX_ENTRIES = 5_000
 PER_SECOND = 5  # entries of one kind and connection
-ALERTS_PER_SECOND = 20  # a market that moves sends one a product
+ALERTS_PER_SECOND = 20  # of each event: a market that moves sends one a product
 MAX_KEYS = 1_000  # kinds and connections that are watched for floods; past it, all others count as one
 MAX_TEXT = 500
 TOLD_SECONDS = 1e-6  # times are told to the microsecond: who asks since one of them gets it
 MAX_NAMED = 100  # products of those that were left out
+NAMED = 3  # of them in words
 MAX_PAYLOAD = 4_096  # characters
 
 
@@ -57,6 +63,11 @@ class Entry(NamedTuple):
             "data": self.data,
         }
 
+    @property
+    def group(self) -> str:
+        """What it shares its room with."""
+        return _group(self.kind, self.data)
+
     def names(self, product_id: str) -> bool:
         """Tell whether it is of a product, alone or among others."""
         return self.product == product_id or product_id in self.data.get("products", ())
@@ -74,6 +85,7 @@ class _Second:
     count: int = 0
     left_out: int = 0
     last: Entry | None = None  # of those left out; its id is not given yet
+    several: bool = False  # products are their subjects
     products: dict[str, None] = field(default_factory=dict)
 
 
@@ -86,7 +98,7 @@ class Journal:
         self._clock = clock
         self._lock = threading.Lock()
         self._entries: dict[int, Entry] = {}  # by id, the oldest first
-        self._ids: defaultdict[str, deque[int]] = defaultdict(deque)  # by kind
+        self._ids: defaultdict[str, deque[int]] = defaultdict(deque)  # by group, the oldest first
         self._seconds: dict[tuple[str, str | None], _Second] = {}
 
     def note(
@@ -100,7 +112,8 @@ class Journal:
         if payload is not None and len(payload) > MAX_PAYLOAD:
             payload = None
         entry = Entry(0, time.time(), kind, tone, connection_id, product, text[:MAX_TEXT], data, payload)
-        now, key = self._clock(), (kind, connection_id)
+        is_alert = kind == "alert"
+        now, key = self._clock(), (str(data.get("event", kind)) if is_alert else kind, connection_id)
         with self._lock:
             second = self._seconds.get(key)
             if second is None and len(self._seconds) >= MAX_KEYS:
@@ -112,10 +125,11 @@ class Journal:
                 self._tell_left_out(second)
                 second = self._seconds[key] = _Second(now)
             second.count += 1
-            if second.count <= (ALERTS_PER_SECOND if kind == "alert" else PER_SECOND):
+            if second.count <= (ALERTS_PER_SECOND if is_alert else PER_SECOND):
                 self._add(entry)
                 return
             second.left_out += 1
+            second.several = second.several or (second.last is not None and second.last.product != product)
             second.last = entry
             for item in (product, *data.get("products", ())):
                 if item is not None and len(second.products) < MAX_NAMED:
@@ -134,19 +148,29 @@ class Journal:
         if (last := second.last) is None:
             return
         count = second.left_out
-        text = last.text if count == 1 else f"{last.text} (and {count - 1} more like it)"
-        data = {**last.data, "left_out": count - 1} if count > 1 else last.data
-        if count > 1 and second.products:
+        if count == 1:
+            self._add(last)
+            return
+        data = {**last.data, "left_out": count - 1}
+        if second.products:
             data["products"] = list(second.products)
-        self._add(last._replace(text=text, data=data))
+        if last.kind == "alert" and second.several:  # what was sent as one of them is true of no other
+            text = f"{count} more {last.data.get('event', 'alert')}s in one second: {_named(second.products)}"
+            last = last._replace(product=None, payload=None)
+        else:
+            text = f"{last.text} (and {count - 1} more like it)"
+        self._add(last._replace(text=text[:MAX_TEXT], data=data))
 
     def _add(self, entry: Entry) -> None:
         self._entries[self._next_id] = entry._replace(id=self._next_id)
-        self._ids[entry.kind].append(self._next_id)
+        self._ids[entry.group].append(self._next_id)
         self._next_id += 1
         self._bound()
 
     def _bound(self) -> None:
+        for group, most in SHARES.items():
+            while len(self._ids[group]) > most:
+                del self._entries[self._ids[group].popleft()]
         while len(self._entries) > MAX_ENTRIES:
             del self._entries[max(self._ids.values(), key=len).popleft()]
 
@@ -157,7 +181,7 @@ class Journal:
             self._entries = {entry.id: entry for entry in sorted([*old, *self._entries.values()])}
             self._ids.clear()
             for entry in self._entries.values():
-                self._ids[entry.kind].append(entry.id)
+                self._ids[entry.group].append(entry.id)
             self._bound()
             self._next_id = max(self._next_id, *(entry.id + 1 for entry in old), 0)
 
@@ -199,3 +223,50 @@ class Journal:
             if product is None or entry.names(product):
                 found.append(entry)
         return found
+
+    def alerts(
+        self, since: float | None = None, product: str | None = None, event: str | None = None, limit: int = 200
+    ) -> list[Entry]:  # fmt: skip
+        """Return alerts, the newest first: each group of ``ALERTS`` has a third of the room, where it has so many."""
+        with self._lock:
+            by_group = [
+                [self._entries[entry_id] for entry_id in self._newest(group, since, product, event, limit)]
+                for group in ALERTS
+            ]  # fmt: skip
+        least = limit // len(ALERTS)
+        kept = [entry for found in by_group for entry in found[:least]]
+        others = sorted((entry for found in by_group for entry in found[least:]), key=_id_of, reverse=True)
+        return sorted([*kept, *others[: limit - len(kept)]], key=_id_of, reverse=True)
+
+    def _newest(
+        self, group: str, since: float | None, product: str | None, event: str | None, limit: int
+    ) -> Iterator[int]:  # fmt: skip
+        found = 0
+        for entry_id in reversed(self._ids[group]):
+            entry = self._entries[entry_id]
+            if found >= limit:
+                return
+            if since is not None and entry.at < since - TOLD_SECONDS:
+                continue
+            if (product is None or entry.names(product)) and event in (None, entry.data.get("event")):
+                found += 1
+                yield entry_id
+
+
+def _group(kind: str, data: dict[str, Any]) -> str:
+    if kind != "alert":
+        return kind
+    event = data.get("event")
+    return OPERATIONAL if event == OPERATIONAL else OF_CLIENTS if event in RELAYED else SIGNAL
+
+
+def _id_of(entry: Entry) -> int:
+    return entry.id
+
+
+def _named(products: Collection[str]) -> str:
+    if not products:
+        return "they name no product"
+    more = f" and {len(products) - NAMED} more" if len(products) > NAMED else ""
+    several = "" if len(products) < MAX_NAMED else " at least"
+    return f"of {len(products)} products{several}: {', '.join(list(products)[:NAMED])}{more}"

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 import orjson
 
 from hub.catalogue_keeper import Change
+from hub.fanout.priority import Changes
 from hub.journal import MAX_NAMED, Journal
 from hub.model import HealthStatus, Transferred
 from hub.parse import PRODUCT_ID
@@ -154,6 +155,16 @@ class Notes:
             text = f"{name} is back: {up} of {_count(total, 'connection')} up"
             self._journal.note("path", text, tone="ok", path=name, up=True)
         self._gone = gone
+
+    def priority(self, changes: Changes) -> None:
+        """Note how the priority pairs changed since it was noted last."""
+        parts = [
+            f"{_names(ids)} {verb}" for ids, verb in ((changes.added, "added"), (changes.removed, "removed")) if ids
+        ]  # fmt: skip
+        what = f"{', '.join(parts) or 'they are what they were'}; {_count(changes.total, 'pair')} now"
+        often = f", changed {changes.steps} times since the last entry" if changes.steps > 1 else ""
+        ids = [*changes.added, *changes.removed]
+        self._journal.note("priority", f"priority pairs: {what}{often}", products=ids[:MAX_NAMED])
 
     # -- alerts ---------------------------------------------------------------------------------------
 

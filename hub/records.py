@@ -1,6 +1,7 @@
-"""The journal's and the history's tables in the store's file. What is in memory is the truth; the file follows it.
+"""The tables of the journal, the history and the alerts that fire in the store's file.
 
-Nothing is queued: what the file does not have yet is looked up at each write, so that one that failed costs nothing.
+What is in memory is the truth; the file follows it. Nothing is queued: what the file does not have yet is looked up at
+each write, so that one that failed costs nothing.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import logging
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
 
-from hub import state_file
+from hub import kept_entry, state_file
 from hub.fanout.latency import Stage
 from hub.journal import MAX_ENTRIES, Entry, Journal
 from hub.logs import Cooldown
@@ -26,21 +28,25 @@ READ_ENTRIES = MAX_ENTRIES + PRUNE_ENTRIES + MAX_ROWS  # so that all that the jo
 JOURNAL_BYTES = 8_000_000  # as many entries of the usual length have 6 MB
 MAX_ID = 2**63 - 1
 POINTS_BYTES = 4_000_000  # of each step
+MAX_FIRING = 5_000
+FIRING_BYTES = 2_000_000
 ENTRIES = "select body from journal order by id desc limit ?"
 POINTS = "select step, time, body from points where step = ? order by time desc limit ?"
+FIRING = "select body from firing order by rowid desc limit ?"
 PRUNE_STEPS = "delete from points where step not in (1, 10, 300)"  # those of STEPS
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
 
 class Recorded(NamedTuple):
-    """Rows as they were read: bodies of the journal's entries; (step, time, body) of the history's points.
+    """Rows as they were read: bodies of the journal's entries; (step, time, body) of the history's points; alerts.
 
     ``cut``: there were more than are read.
     """
 
     entries: list[tuple[Any, ...]]
     points: list[tuple[Any, ...]]
+    firing: list[tuple[Any, ...]]
     cut: bool
 
 
@@ -54,14 +60,27 @@ class Rows(NamedTuple):
     points: list[tuple[int, int, str]]
     written: list[Point]
     remembered: frozenset[int] | None
+    firing: list[str] | None  # where the file has others
+
+    @property
+    def are_new(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.entries or self.points) or self.firing is not None
 
 
 class Records:
     """Owner of which entries were written. ``read`` and ``write`` run on a native thread, where nothing is logged."""
 
-    def __init__(self, journal: Journal, rings: Rings) -> None:
+    def __init__(
+        self, journal: Journal, rings: Rings, firing: Callable[[], list[str]] = list,
+        restore_firing: Callable[[list[str]], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """``firing()`` returns a row for each alert that fires; ``restore_firing`` is told those that were kept."""
         self._journal = journal
         self._rings = rings
+        self._firing = firing
+        self._restore_firing = restore_firing
+        self._written_firing: list[str] = []
         self._written_id = 0
         self._writes = 0
         self._not_pruned = 0  # entries that were written since the file was to forget any
@@ -76,10 +95,13 @@ class Records:
             of_step, cut_points = state_file.newest(db.execute(POINTS, (step, size)), POINTS_BYTES)
             points += of_step
             cut |= cut_points
-        return Recorded(entries, points, cut)
+        firing, cut_firing = state_file.newest(db.execute(FIRING, (MAX_FIRING,)), FIRING_BYTES)
+        return Recorded(entries, points, firing, cut or cut_firing)
 
     def restore(self, recorded: Recorded) -> None:
         """Take in what was read, whenever the file was opened."""
+        self._written_firing = [body for (body,) in recorded.firing]
+        self._restore_firing(self._written_firing)
         found = [entry for (body,) in recorded.entries if (entry := _entry(body)) is not None]
         self._written_id = max((entry.id for entry in found), default=0)
         self._writes = 0  # the first of them forgets what the journal has no room for
@@ -92,11 +114,13 @@ class Records:
         """Return what the file does not have, the oldest first, and not more than one write may bring."""
         entries = self._journal.after(self._written_id, MAX_ROWS)
         points = self._rings.not_kept()[:MAX_ROWS]
+        firing = self._firing()
         return Rows(
             [(entry.id, orjson.dumps(entry, default=_plain).decode()) for entry in entries],
             [(step, item.time, _body(item)) for step, item in points],
             [item for _, item in points],
             frozenset(entry.id for entry in self._journal.after(0)) if self._prunes() else None,
+            firing if firing != self._written_firing else None,
         )
 
     def write(self, db: sqlite3.Connection, rows: Rows) -> None:
@@ -111,11 +135,16 @@ class Records:
                 _prune_points(db)
             db.executemany("insert or replace into journal values (?, ?)", rows.entries)
             db.executemany("insert or replace into points values (?, ?, ?)", rows.points)
+            if rows.firing is not None:
+                db.execute("delete from firing")
+                db.executemany("insert into firing values (?)", [(body,) for body in rows.firing])
 
     def written(self, rows: Rows) -> None:
         """Note that they were written."""
         self._writes += 1
         self._not_pruned = len(rows.entries) + (self._not_pruned if rows.remembered is None else 0)
+        if rows.firing is not None:
+            self._written_firing = rows.firing
         if rows.entries:
             self._written_id = rows.entries[-1][0]
         for item in rows.written:
@@ -139,7 +168,7 @@ def _plain(value: object) -> Any:
 
 def _entry(body: str) -> Entry | None:
     try:
-        return Entry(*orjson.loads(body))
+        return kept_entry.parse(body)
     except (ValueError, TypeError) as error:
         _warn.warning("journal", "an entry of the journal can't be read: %s", error)
         return None

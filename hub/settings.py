@@ -71,6 +71,9 @@ class Settings:
     delisted_keep_seconds: float = _setting(
         900.0, parse.number(0.0, 604_800.0), "seconds for which a delisted product is still shown, as delisted"
     )
+    priority_pairs: tuple[str, ...] = _setting(
+        (), parse.product_ids, "comma-separated product ids that are priority pairs, whatever clients change"
+    )
 
     feed: str = _setting(
         "", parse.choice("", *DIALECTS, BOTH), "exchange, advanced_trade, or both at once; unset: what WS_URL speaks",

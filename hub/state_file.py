@@ -20,6 +20,7 @@ SCHEMA = """
 create table if not exists gaps (id integer primary key, closed_at real, body text not null);
 create table if not exists last_ids (product text primary key, trade_id integer not null);
 create table if not exists journal (id integer primary key, body text not null);
+create table if not exists firing (body text not null);
 create table if not exists points (step integer, time integer, body text not null, primary key (step, time));
 """
 VERSION = 0  # of the tables: one that is higher is of a newer hub

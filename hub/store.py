@@ -174,7 +174,7 @@ class Store:
         if self._records is None:
             return False
         rows = self._records.rows()
-        if rows.entries or rows.points:
+        if rows.are_new:
             green.call_native(self._guarded, self._records.write, self._db, rows)
             self._records.written(rows)
         return max(len(rows.entries), len(rows.points)) == MAX_ROWS
@@ -207,7 +207,7 @@ class Store:
             found = Found(
                 gaps,
                 dict(db.execute(LATEST_IDS, (LAST_IDS,)).fetchall()),
-                self._records.read(db) if self._records is not None else Recorded([], [], False),
+                self._records.read(db) if self._records is not None else Recorded([], [], [], False),
                 [text for text in (broken, state_folder.complaint(self._path.parent)) if text is not None],
             )
             if gaps_cut or found.recorded.cut:

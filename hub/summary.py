@@ -32,6 +32,8 @@ class Summary:
         body = self.body()
         paths = {name: (one["connected_connections"], one["total_connections"]) for name, one in body["paths"].items()}
         hub.notes.health(body["status"], body["reasons"], paths)
+        if (changes := hub.priority.changes()) is not None:
+            hub.notes.priority(changes)
         hub.alerts.look(seen(hub, body, self._errors.rates()[0]))
         hub.flow.end_spikes()
         return body

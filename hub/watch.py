@@ -46,8 +46,10 @@ class Watch:
     def __init__(
         self, book: Book, pool: ConnectionPool, ledger: Ledger, repair: Repair,
         publish: Callable[[str, str, str], None], connections: Callable[[], list[ConnectionSnapshot]], notes: Notes,
+        changed: Callable[[TrustChange], None] = lambda _: None,
     ) -> None:  # fmt: skip
         """``connections()`` returns the slots of all paths, ``pool`` those of the primary one."""
+        self._changed = changed
         self._book = book
         self._connections = connections
         self._pool = pool
@@ -145,6 +147,7 @@ class Watch:
     def tell(self, changes: Iterable[TrustChange]) -> None:
         """Send ``trust_update`` for each change."""
         for change in changes:
+            self._changed(change)
             body = {
                 "crypto": change.product_id,
                 "trust": change.trust,

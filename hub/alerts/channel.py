@@ -4,6 +4,7 @@
   that a receiver that comes back is not flooded with what is over.
 - No more than ``PER_MINUTE`` notices a minute, signals and operational ones counted apart, so that a market that moves
   hides no outage. What is over it is left out (``suppressed``). One digest counts what was left out or dropped.
+- The end of what was told is told, whatever the pace: by a notice of its own, or, from a full queue, by the digest.
 - A notice that fails is tried again, later and later, ``TRIES`` times at most; what the receiver refuses (4xx but 408
   and 429), once. A ``Retry-After`` is honoured.
 """
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 from hub.alerts.breaker import Breaker
 from hub.alerts.post import Poster, PostError
-from hub.detect.rules import INFO, ONCE, SIGNALS, Alert
+from hub.detect.rules import FIRING, INFO, ONCE, RESOLVED, SIGNALS, Alert
 from hub.feed.backoff import Backoff
 from hub.logs import Cooldown
 from hub.payload import iso_time
@@ -34,6 +35,8 @@ KEEP_SECONDS = 3_600.0  # but as long as this a notice is kept, at a try a minut
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 30.0
 DIGEST = "digest"
+NAMED_ENDS = 12  # in one digest
+MAX_OWED = 5_000
 OUTCOMES = ("sent", "failed", "retried", "dropped", "suppressed")
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -50,13 +53,19 @@ class Notice(NamedTuple):
         """Whether it is about the market, not the hub."""
         return self.alert.kind in SIGNALS
 
+    @property
+    def is_end(self) -> bool:
+        """Whether it says that something is over."""
+        return self.alert.state == RESOLVED
+
 
 class _Pace:
-    """At most ``PER_MINUTE`` in any minute, and how many were over it."""
+    """At most ``PER_MINUTE`` in any minute, how many were over it, and what of them was an end that is owed."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=PER_MINUTE)
         self.left_out: Counter[str] = Counter()  # by kind
+        self.ends: dict[str, None] = {}  # keys
 
     def wait_seconds(self, now: float) -> float:
         return max(0.0, self._times[0] + MINUTE_SECONDS - now) if len(self._times) == PER_MINUTE else 0.0
@@ -82,6 +91,7 @@ class Channel:
         self._lock = threading.Lock()  # the queue and the paces
         self._queue: deque[Notice] = deque()
         self._paces = {False: _Pace(), True: _Pace()}  # operational, signals
+        self._owed: dict[str, None] = {}  # keys that were told to fire: their end is to be told
         self._tries = 0  # of the first in the queue
         self._not_before = 0.0  # monotonic
         self._idle = threading.Event()  # there is nothing to send now
@@ -91,17 +101,32 @@ class Channel:
         self._reason: str | None = None
         self.worker = Worker(f"alerts-{name}", self.step)
 
+    def owe(self, key: str) -> None:
+        """Note that something was told to fire, if not by this process: its end is to be told."""
+        with self._lock:
+            self._owe(key)
+
+    def _owe(self, key: str) -> None:
+        self._owed[key] = None
+        if len(self._owed) > MAX_OWED:
+            del self._owed[next(iter(self._owed))]
+
     def offer(self, notice: Notice, now: float) -> None:
         """Take a notice in, or count it as left out."""
         with self._lock:
+            owed = notice.is_end and notice.alert.key in self._owed
             pace = self._paces[notice.is_signal]
             # that connections are gone is told whatever else there is to tell; the rules' cooldown bounds it
             outage = notice.alert.kind == "connections" and not notice.is_signal
-            if not outage and (pace.left_out or pace.wait_seconds(now)):
+            if not outage and not owed and (pace.left_out or pace.wait_seconds(now)):
                 pace.left_out[notice.alert.kind] += 1
                 self.counts["suppressed"] += 1
             else:
                 pace.take(now)
+                if notice.alert.state == FIRING:
+                    self._owe(notice.alert.key)
+                if notice.is_end:
+                    self._owed.pop(notice.alert.key, None)
                 self._append(notice)
                 self._idle.clear()
         self.worker.wake()
@@ -109,9 +134,17 @@ class Channel:
     def _append(self, notice: Notice) -> None:
         if len(self._queue) >= QUEUE:
             first = self._queue[0]
-            victim = next((item for item in self._queue if item.is_signal), first)
+            passing = [item for item in self._queue if not item.is_end]  # an end goes last
+            victim = next((item for item in passing if item.is_signal), passing[0] if passing else first)
             self._queue.remove(victim)
-            self._paces[victim.is_signal].left_out[victim.alert.kind] += 1
+            pace = self._paces[victim.is_signal]
+            pace.left_out[victim.alert.kind] += 1
+            if victim.is_end:
+                pace.ends[victim.alert.key] = None
+                if len(pace.ends) > MAX_OWED:
+                    del pace.ends[next(iter(pace.ends))]
+            elif victim is not first:  # that may be on its way
+                self._owed.pop(victim.alert.key, None)
             self.counts["dropped"] += 1
             if victim is first:
                 self._tries = 0
@@ -137,17 +170,14 @@ class Channel:
         waits = []
         with self._lock:
             for pace in self._paces.values():
-                if not pace.left_out or len(self._queue) >= QUEUE:
+                if not (pace.left_out or pace.ends) or len(self._queue) >= QUEUE:
                     continue
                 if wait := pace.wait_seconds(now):
                     waits.append(wait)
                     continue
-                parts = ", ".join(f"{count} of {kind}" for kind, count in sorted(pace.left_out.items()))
-                text = f"{pace.left_out.total()} more alerts were left out ({parts}): see GET /alerts and /signals"
-                pace.left_out.clear()
-                pace.take(now)
                 at = time.time()
-                self._append(Notice(Alert(DIGEST, DIGEST, INFO, ONCE, text, at), at))
+                self._append(Notice(Alert(DIGEST, DIGEST, INFO, ONCE, _sum_up(pace), at), at))
+                pace.take(now)
         return min(waits, default=None)
 
     def _deliver(self, notice: Notice) -> None:
@@ -207,3 +237,15 @@ class Channel:
             "last_failure": self._reason,
             "counts": dict(self.counts),
         }
+
+
+def _sum_up(pace: _Pace) -> str:
+    """Return the words of a digest, and forget what it tells."""
+    total, parts = pace.left_out.total(), ", ".join(f"{n} of {kind}" for kind, n in sorted(pace.left_out.items()))
+    told = [f"{total} more alerts were left out ({parts}): see GET /alerts and /signals"] if total else []
+    pace.left_out.clear()
+    ends = list(pace.ends)[:NAMED_ENDS]
+    for key in ends:
+        del pace.ends[key]
+    told += [f"over meanwhile: {', '.join(ends)}"] if ends else []
+    return "; ".join(told)

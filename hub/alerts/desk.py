@@ -5,10 +5,12 @@
   that time is over, if it still fires then; a signal is old news by then, and is not.
 - Operational alerts go to every Socket.IO client (``hub_alert``), into the journal, and to the channels that ``ALERTS``
   lets them go to. Signals reached clients and journal as events of their own; here they go to the channels alone.
+- What was told to fire is kept in the state file: the end of it is told after a restart, too.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -18,11 +20,13 @@ from typing import Any
 
 import orjson
 
+from hub.alerts import kept
 from hub.alerts.channel import OUTCOMES, Channel, Notice
 from hub.alerts.post import Poster
 from hub.alerts.targets import target_of
 from hub.alerts.words import event_body, telegram_body, webhook_body
-from hub.detect.rules import FIRING, INFO, ONCE, OPERATIONAL, RESOLVED, Alert, Rules, Seen
+from hub.detect.rules import FIRING, INFO, ONCE, OPERATIONAL, RESOLVED, SIGNALS, Alert, Rules, Seen
+from hub.logs import Cooldown
 from hub.payload import iso_time
 from hub.settings import Settings
 
@@ -30,6 +34,8 @@ EVENT = "hub_alert"
 SOCKETIO = "socketio"  # it has no queue and no worker of its own: to publish is to append to the fan-out's
 MAX_KEYS = 5_000
 TEST_SECONDS = 8.5  # a delivery's deadline, and a little
+log = logging.getLogger(__name__)
+_warn = Cooldown(log)
 
 
 class TestIsRunning(Exception):
@@ -54,7 +60,8 @@ class Desk:
         self._rules = Rules()
         self._lock = threading.Lock()  # what was told
         self._told_at: dict[str, float] = {}  # key → monotonic, the oldest first
-        self._told: dict[str, None] = {}  # keys that were told to fire, and not to be resolved
+        self._told: dict[str, Alert] = {}  # by key, those that were told to fire, and not to be resolved
+        self._restored: list[Alert] | None = None  # what another process told, until it is looked at
         self._held_back: dict[str, Alert] = {}  # they fire, and wait for the end of their cooldown
         self._clients: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self._testing = threading.Lock()
@@ -62,6 +69,7 @@ class Desk:
 
     def look(self, seen: Seen) -> None:
         """Judge what is known now; to be called each second."""
+        self._take_restored(seen.now)
         found = [alert for alert in self._rules.step(seen) if self._is_told(alert, seen.now, late=True)]
         with self._lock:
             due = [alert for key, alert in self._held_back.items() if not self._cools(key, seen.now)]
@@ -83,7 +91,7 @@ class Desk:
         with self._lock:
             if alert.state == RESOLVED:
                 self._held_back.pop(alert.key, None)
-                return self._told.pop(alert.key, alert) is None
+                return self._told.pop(alert.key, None) is not None
             if not self._cools(alert.key, now):
                 self._mark(alert, now)
                 return True
@@ -100,10 +108,10 @@ class Desk:
         self._told_at.pop(alert.key, None)
         self._told_at[alert.key] = now
         if alert.state == FIRING:
-            self._told[alert.key] = None
-        for kept in (self._told_at, self._told):
-            if len(kept) > MAX_KEYS:
-                del kept[next(iter(kept))]
+            self._told[alert.key] = alert
+        for known in (self._told_at, self._told):
+            if len(known) > MAX_KEYS:
+                del known[next(iter(known))]
 
     def _receivers(self, alert: Alert) -> list[Counter[str]]:
         clients = [self._clients] if alert.kind in OPERATIONAL else []
@@ -120,6 +128,41 @@ class Desk:
         self._publish(EVENT, payload)
         self._clients["sent"] += 1
         return payload
+
+    # -- over a restart -------------------------------------------------------------------------------
+
+    def firing_rows(self) -> list[str]:
+        """Return what was told to fire, as the state file keeps it."""
+        with self._lock:
+            return [kept.row(alert) for alert in self._told.values()]
+
+    def restore(self, rows: list[str]) -> None:
+        """Take in what the process before this one told to fire. Later calls are of what this one has written."""
+        if self._restored is not None:
+            return
+        found = []
+        for row in rows:
+            try:
+                found.append(kept.parse(row))
+            except (ValueError, TypeError) as error:
+                _warn.warning("alert", "an alert that fired can't be read: %s", error)
+        with self._lock:
+            self._restored = [alert for alert in found if alert.key not in self._told][-MAX_KEYS:]
+            self._told = {**{alert.key: alert for alert in self._restored}, **self._told}
+
+    def _take_restored(self, now: float) -> None:
+        with self._lock:
+            found, self._restored = self._restored, [] if self._restored is not None else None
+        if not found:
+            return
+        for alert in found:
+            for channel in self.channels:
+                channel.owe(alert.key)
+        self._rules.restore([alert for alert in found if alert.kind in OPERATIONAL], now)
+        for alert in found:
+            if alert.kind in SIGNALS:  # what was known of it is gone with its process
+                text = f"nobody has watched since a restart of the hub: {alert.text}"
+                self.signal(alert._replace(state=RESOLVED, text=text))
 
     # -- life -----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ In words:
   connections down: after ``LOST_SECONDS``, all of them in one alert. One that is back sooner calls for nobody, but one
   that is lost ``FLAPS`` times within ``FLAP_SECONDS`` does.
 - While no connection is up, low coverage, errors and single connections do not begin to fire: one alert says it.
-- A priority pair whose price is behind or stale: after ``PRIORITY_SECONDS``, each pair by itself.
+- Priority pairs whose price is behind or stale: see ``hub.detect.pairs``.
 - While the hub is starting or draining nothing fires and nothing is resolved. Time in which nobody looked (the hub
   stood still) counts for nothing.
 """
@@ -16,11 +16,12 @@ In words:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hub.detect.health import HIGH_ERROR_RATIO, LOW_COVERAGE_PERCENT
+from hub.detect.pairs import Pairs, named
 from hub.detect.spikes import PriceSpike
 from hub.detect.volume import VolumeAlert
 from hub.model import HealthStatus
@@ -41,9 +42,7 @@ PATH_SECONDS = 10.0
 LOST_SECONDS = 20.0
 FLAPS = 4
 FLAP_SECONDS = 300.0
-PRIORITY_SECONDS = 5.0
 UNSEEN_SECONDS = 3.0  # a look that comes this late: the hub itself stood still
-NAMED = 3
 
 
 class Alert(NamedTuple):
@@ -74,7 +73,9 @@ class Slot(NamedTuple):
 class Seen:
     """What is known at one moment. ``now``: monotonic, ``wall``: wall-clock seconds.
 
-    ``doubtful_pairs``: the priority pairs that can't be trusted → the reason. ``paths``: name → (connections up, all).
+    ``doubtful_pairs``: the priority pairs that can't be trusted → the reason. ``pairs``: all of them → why nobody
+    judges the price, empty where somebody does; ``pinned``: those of ``PRIORITY_PAIRS``.
+    ``paths``: name → (connections up, all).
     """
 
     now: float
@@ -86,6 +87,8 @@ class Seen:
     slots: Collection[Slot] = ()
     paths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     doubtful_pairs: Mapping[str, str] = field(default_factory=dict)
+    pairs: Mapping[str, str] = field(default_factory=dict)
+    pinned: Collection[str] = ()
     draining: bool = False
 
 
@@ -119,6 +122,7 @@ class Rules:
         self._down_at: dict[str, float] = {}  # connection → monotonic
         self._slots: dict[str, Slot] = {}  # as they were at the last look
         self._lost_at: dict[str, deque[float]] = {}  # connection → when it was lost, the last times
+        self._pairs = Pairs()
         self._looked_at: float | None = None
 
     def step(self, seen: Seen) -> list[Alert]:
@@ -141,8 +145,17 @@ class Rules:
             held.clear_at = now if held.clear_at is None else held.clear_at
             if not held.firing or now - held.clear_at >= CLEAR_SECONDS:
                 del self._held[key]
+                if held.condition.kind == "priority" and (over := self._pairs.over(key, seen.pairs)) is not None:
+                    held.condition = held.condition._replace(over=over)
                 changes += [_alert(held, RESOLVED)] if held.firing else []
         return changes
+
+    def restore(self, alerts: Collection[Alert], now: float) -> None:
+        """Let these fire: another process has told so. What does not hold any more is resolved as all else is."""
+        for alert in alerts:
+            over = f"no longer so after a restart of the hub: {alert.text}"
+            condition = _Condition(alert.key, alert.kind, alert.severity, 0.0, alert.text, over, alert.symbol)
+            self._held.setdefault(alert.key, _Held(condition, now, alert.since)).firing = True
 
     def firing(self) -> list[Alert]:
         """Return what fires now, as it is now, the oldest first."""
@@ -157,6 +170,7 @@ class Rules:
             held.begun_at += late
             held.clear_at = held.clear_at + late if held.clear_at is not None else None
         self._down_at = {slot: at + late for slot, at in self._down_at.items()}
+        self._pairs.forgive(late)
 
     def _note_slots(self, seen: Seen) -> None:
         down = {slot.connection_id for slot in seen.slots if not slot.up}
@@ -192,10 +206,8 @@ class Rules:
         part = (*self._of_paths(seen), *self._of_slots(seen))
         # with none up a part is not worth a word, but what was told of it is not over
         yield from (one for one in part if not down or self._fires(one.key))
-        for product, reason in seen.doubtful_pairs.items():
-            yield _Condition(f"priority:{product}", "priority", CRITICAL, PRIORITY_SECONDS,
-                             f"the price of the priority pair {product} can't be trusted: {reason}",
-                             f"the price of the priority pair {product} can be trusted again", product)  # fmt: skip
+        for doubt in self._pairs.doubts(seen.now, seen.doubtful_pairs, seen.pinned, self._fires):
+            yield _Condition(doubt.key, "priority", CRITICAL, 0.0, doubt.text, "", doubt.symbol, doubt.age_seconds)
 
     def _of_paths(self, seen: Seen) -> Iterator[_Condition]:
         for name, (up, total) in seen.paths.items():
@@ -211,7 +223,7 @@ class Rules:
             if slot.path not in gone and seen.now - self._down_at.get(slot.connection_id, seen.now) >= LOST_SECONDS
         ]  # fmt: skip
         if lost:
-            text = f"down for over {LOST_SECONDS:g} s: {_names(lost)}"
+            text = f"down for over {LOST_SECONDS:g} s: {named(lost)}"
             yield _Condition("connections:lost", "connections", WARNING, 0.0, text, "no connection is down for long",
                              age_seconds=LOST_SECONDS)  # fmt: skip
         flapping = [
@@ -219,7 +231,7 @@ class Rules:
             if len(times) == FLAPS and seen.now - times[0] <= FLAP_SECONDS
         ]  # fmt: skip
         if flapping:
-            text = f"lost {FLAPS} times or more within {FLAP_SECONDS / 60:g} minutes: {_names(flapping)}"
+            text = f"lost {FLAPS} times or more within {FLAP_SECONDS / 60:g} minutes: {named(flapping)}"
             yield _Condition("connections:flapping", "connections", WARNING, 0.0, text,
                              "no connection is lost again and again")  # fmt: skip
 
@@ -242,9 +254,3 @@ def _alert(held: _Held, state: str) -> Alert:
     found = held.condition
     text = found.over if state == RESOLVED else found.text
     return Alert(found.key, found.kind, found.severity, state, text, held.since, found.symbol)
-
-
-def _names(items: Iterable[str]) -> str:
-    named = list(items)
-    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-    return ", ".join(named[:NAMED]) + more

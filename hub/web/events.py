@@ -12,6 +12,7 @@ from flask import Flask, request
 from flask_socketio import ConnectionRefusedError, SocketIO
 
 from hub import green
+from hub.detect.relayed import check as check_relayed
 from hub.fanout import engine
 from hub.fanout.choice import EVERYTHING, Choice, ChoiceError, subscribed, unsubscribed
 from hub.fanout.latency import Stage
@@ -115,6 +116,9 @@ def make_socketio(app: Flask, hub: PriceHub, rates: Rates) -> SocketIO:
             refused["bad_spike_alert"] += 1
             _warn.warning("bad_spike_alert", "refused a spike_alert that is no object")
             return {"success": False, "error": "a spike_alert is one JSON object"}
+        if (problem := check_relayed("spike_alert", data[0])) is not None:
+            refused["bad_spike_alert"] += 1
+            return {"success": False, "error": problem}
         hub.relay("spike_alert", data[0])
         return {"success": True}
 

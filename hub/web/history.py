@@ -8,7 +8,7 @@ import orjson
 from flask import Blueprint, Response, request
 
 from hub.hub import PriceHub
-from hub.journal import KINDS
+from hub.journal import ALERT_EVENTS, KINDS
 from hub.payload import iso_time
 from hub.rings import RANGES
 from hub.web.arguments import limit, product_id, since
@@ -51,10 +51,10 @@ def add_history(routes: Blueprint, hub: PriceHub) -> None:
     @routes.get("/signals")
     def signals() -> Response:
         try:
-            symbol, at_most = product_id("symbol"), limit(*SIGNALS_LIMITS)
+            symbol, event, at_most = product_id("symbol"), _event(), limit(*SIGNALS_LIMITS)
         except ValueError as error:
             return error_response(str(error), 400)
-        # an entry that stands for several has the payload of one
+        # an entry that stands for several of one product has the payload of one
         found = [
             {
                 "id": entry.id,
@@ -64,7 +64,7 @@ def add_history(routes: Blueprint, hub: PriceHub) -> None:
                 "text": entry.text,
                 "payload": orjson.Fragment(entry.payload) if entry.payload is not None else None,
             }
-            for entry in hub.journal.query(kinds=("alert",), product=symbol, limit=at_most)
+            for entry in hub.journal.alerts(product=symbol, event=event, limit=at_most)
         ]  # fmt: skip
         return json_response({"count": len(found), "signals": found, "simulated": hub.simulated})
 
@@ -74,6 +74,13 @@ def _after() -> int | None:
     if text is not None and not re.fullmatch(r"[0-9]{1,15}", text, re.ASCII):
         raise ValueError("after must be the id of an entry")
     return int(text) if text is not None else None
+
+
+def _event() -> str | None:
+    event = request.args.get("event")
+    if event is not None and event not in ALERT_EVENTS:
+        raise ValueError(f"event must be one of {', '.join(ALERT_EVENTS)}")
+    return event
 
 
 def _kinds() -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, redirect, request, url_for
 
+from hub.detect.relayed import check as check_relayed
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
 from hub.hub import PriceHub
@@ -22,6 +23,7 @@ from hub.web.guard import error_response, json_response
 
 DEFAULT_LIMIT = 50
 MAX_ALERT_BYTES = 16_384
+PINNED = "PRIORITY_PAIRS"
 
 # every route that a newcomer may try with a browser or curl
 INDEX = (
@@ -181,7 +183,10 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
             return error_response(f"product_id: {error}", 400)
         except KeyError as error:
             return error_response(f"Symbol {error.args[0]} not found", 404)
-        return json_response({"success": True, "message": f"{body['product_id'].upper()} {done} priority pairs"})
+        name = body["product_id"].upper()
+        if body["action"] == "remove" and name in hub.priority.pinned:
+            return json_response({"success": False, "message": f"{name} stays a priority pair: {PINNED} names it"})
+        return json_response({"success": True, "message": f"{name} {done} priority pairs"})
 
     @routes.put("/priority-pairs")
     def set_priority_pairs() -> Response:
@@ -194,19 +199,21 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
             return error_response(f"product_ids: {error}", 400)
         except KeyError as error:
             return error_response(f"Symbol {error.args[0]} not found", 404)
-        message = f"{len(product_ids)} priority pairs set"
+        message = f"{len(product_ids)} priority pairs set{_pinned(hub)}"
         return json_response({"success": True, "message": message, "product_ids": product_ids})
 
     @routes.delete("/priority-pairs")
     def clear_priority_pairs() -> Response:
         hub.clear_priority_pairs()
-        return json_response({"success": True, "message": "priority pairs cleared"})
+        return json_response({"success": True, "message": f"priority pairs cleared{_pinned(hub)}"})
 
     @routes.post("/alert")
     def alert() -> Response:
         body = json_body(MAX_ALERT_BYTES)
         if not isinstance(body, dict):
             return error_response("a JSON object is required", 400)
+        if (problem := check_relayed("trade_update", body)) is not None:
+            return error_response(problem, 400)
         hub.relay("trade_update", body)
         return json_response({"success": True, "message": "relayed"})
 
@@ -219,6 +226,11 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         return json_response({"service": "price-hub", "simulated": hub.simulated, **links})
 
     return routes
+
+
+def _pinned(hub: PriceHub) -> str:
+    count = len(hub.priority.pinned)
+    return f"; {count} of {PINNED} {'stay' if count > 1 else 'stays'}" if count else ""
 
 
 def _price_entry(hub: PriceHub, quote: Quote, now: float) -> dict[str, Any]:

@@ -3,15 +3,17 @@
 import { Source } from "./api.js";
 import { $, build, make, setHidden, setText } from "./dom.js";
 import { makeMark, makeSubject, makeTime, syncRows } from "./entries.js";
-import { compact, count, exact } from "./format.js";
+import { compact, count, exact, isObject, numberOf, table, textOf } from "./format.js";
 import { panel } from "./painter.js";
 import { view } from "./view.js";
 
 const EVERY_MS = 3000;
 const LIMIT = 100;
-const NAMES = { volume_alert: "volume", spike_alert: "spike", trade_update: "trade update", price_alert: "price", hub_alert: "hub" };
+const MAX_WORD = 40;
+const MUCH = 1e6;
+const NAMES = table({ volume_alert: "volume", spike_alert: "spike", trade_update: "trade update", price_alert: "price", hub_alert: "hub" });
 const SPIKES = ["spike_alert", "price_alert"];
-const TONES = { critical: "bad", warning: "warn" };
+const TONES = table({ critical: "bad", warning: "warn" });
 
 class Alerts {
   constructor() {
@@ -22,7 +24,7 @@ class Alerts {
     this.list.after(this.empty);
     this.panel = panel($("alerts"), () => this.paint());
     new Source(`/signals?limit=${LIMIT}`, EVERY_MS, (body) => {
-      this.signals = body.signals;
+      this.signals = body.signals.filter(isObject).map(signalOf);
       this.panel.request();
     }, { wanted: () => this.panel.awake() });
     view.on((changed) => { if (changed.includes("q")) this.panel.request(); });
@@ -39,39 +41,54 @@ class Alerts {
   }
 }
 
-/** [how much, what] of a signal: its payload is relayed from whoever sent it, so any of it may be missing. */
-function measure(signal) {
-  if (!signal.payload) return ["", String(signal.text ?? "")];
-  const said = signal.payload;
-  if (signal.event === "hub_alert") return [said.state === "resolved" ? "over" : "", String(signal.text ?? "")];
-  if (SPIKES.includes(signal.event)) {
-    const change = Number(said.pct_change);
-    const size = Number.isFinite(change) ? `${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)}%` : "–";
-    const prices = [said.old_price, said.new_price].map((price) => exact(String(price ?? "")));
-    const over = said.event_type === "momentum_end" ? " is over" : "";
-    return [size, `${String(said.spike_type ?? "spike").replaceAll("_", " ")}${over}, ${prices.join(" → ")}`];
-  }
-  const ratio = Number(said.ratio ?? said.current_vol / said.avg_vol);
-  const size = Number.isFinite(ratio) ? `${ratio.toFixed(ratio < 9.95 ? 1 : 0)}×` : "";
-  if (!Number.isFinite(Number(said.current_vol)) && !Number.isFinite(Number(said.avg_vol))) return [size, String(signal.text ?? "")];
-  const price = said.ticker?.price === undefined ? "" : `at ${exact(String(said.ticker.price))}, `;
-  const usual = `volume ${compact(Number(said.current_vol))}, usually ${compact(Number(said.avg_vol))}`;
-  return [size, price + usual];
+/** A signal as the page knows it: its payload is relayed from whoever sent it, so any of it may be missing or anything. */
+function signalOf({ id, time, event, symbol, text, payload }) {
+  return {
+    id,
+    time: textOf(time, MAX_WORD),
+    event: textOf(event, MAX_WORD),
+    symbol: textOf(symbol, MAX_WORD),
+    text: textOf(text),
+    said: isObject(payload) ? payload : null,
+  };
 }
 
-function toneOf(signal) {
-  if (signal.event !== "hub_alert" || !signal.payload) return "info";
-  return signal.payload.state === "resolved" ? "ok" : (TONES[signal.payload.severity] ?? "info");
+/** [how much, what] of a signal. */
+function measure({ event, text, said }) {
+  if (!said) return ["", text];
+  if (event === "hub_alert") return [said.state === "resolved" ? "over" : "", text];
+  if (SPIKES.includes(event)) {
+    const change = numberOf(said.pct_change);
+    const size = Number.isFinite(change) ? `${change > 0 ? "+" : "−"}${fixed(Math.abs(change))}%` : "–";
+    const prices = [said.old_price, said.new_price].map(price);
+    const over = said.event_type === "momentum_end" ? " is over" : "";
+    return [size, `${(textOf(said.spike_type, MAX_WORD) || "spike").replaceAll("_", " ")}${over}, ${prices.join(" → ")}`];
+  }
+  const [now, usual] = [numberOf(said.current_vol), numberOf(said.avg_vol)];
+  const given = numberOf(said.ratio);
+  const ratio = Number.isFinite(given) ? given : now / usual;
+  const size = Number.isFinite(ratio) ? `${fixed(ratio)}×` : "";
+  if (!Number.isFinite(now) && !Number.isFinite(usual)) return [size, text];
+  const at = said.ticker?.price === undefined ? "" : `at ${price(said.ticker.price)}, `;
+  return [size, `${at}volume ${compact(now)}, usually ${compact(usual)}`];
+}
+
+const price = (value) => exact(Number.isFinite(numberOf(value)) ? textOf(value) : "");
+const fixed = (value) => (value < MUCH ? value.toFixed(value < 9.95 ? 1 : 0) : value.toExponential(1));
+
+function toneOf({ event, said }) {
+  if (event !== "hub_alert" || !said) return "info";
+  return said.state === "resolved" ? "ok" : (TONES[textOf(said.severity)] ?? "info");
 }
 
 function makeRow(signal) {
   const [size, what] = measure(signal);
-  const subject = signal.symbol ? makeSubject(String(signal.symbol)) : make("span", "–");
+  const subject = signal.symbol ? makeSubject(signal.symbol) : make("span", "–");
   const row = build("li", "entry", makeMark("alert"), makeTime(signal.time),
     build("p", "what", subject, " ", make("span", what, "text")), make("strong", size, "length"));
-  row.title = String(signal.text ?? "");
+  row.title = signal.text;
   row.dataset.tone = toneOf(signal);
-  row.dataset.kind = String(signal.event);
+  row.dataset.kind = signal.event;
   return row;
 }
 

@@ -117,7 +117,7 @@ function worstOf(entries) {
 
 /** Whether the filter lets a journal entry through. */
 export const passes = (entry) => (
-  view.matches(entry.product, entry.connection_id, kindWord(entry.kind), entry.text, ...(entry.data?.products ?? [])));
+  view.matches(entry.product, entry.connection_id, kindWord(entry.kind), entry.text, ...entry.products));
 
 /** The history's entries that are marked: `end` is where its newest step begins, what happened in that step counts. */
 export const marked = (history) => history.annotations.filter((entry) => entry.at <= history.end + history.step && passes(entry));

@@ -1,4 +1,25 @@
-// How numbers and times read on the dashboard.
+// How numbers, times and texts of others read on the dashboard: bounded, whatever they are.
+
+const MAX_DIGITS = 40; // that a number is written out with; a longer one keeps its exponent
+const MAX_COUNT = 1e15;
+const MAX_TEXT = 500; // characters
+
+/** A table to look up words of others in: `constructor` and `__proto__` are not in it. */
+export const table = (entries) => Object.assign(Object.create(null), entries);
+
+export const isObject = (value) => typeof value === "object" && value !== null;
+
+/** A text of others as far as it is shown; empty for what is none. An object may break whoever wants it as a text. */
+export function textOf(value, most = MAX_TEXT) {
+  if (typeof value === "string") return value.length > most ? `${value.slice(0, most - 1)}…` : value;
+  return typeof value === "number" || typeof value === "boolean" ? String(value) : "";
+}
+
+/** A number of others: NaN for what is none, and for a text that no number needs. */
+export function numberOf(value) {
+  if (typeof value === "number") return value;
+  return typeof value === "string" && value.trim() && value.length <= MAX_DIGITS ? Number(value) : NaN;
+}
 
 const WITH_PRICE_DIGITS = new Set([
   "price", "bid", "ask", "volume_24h", "price_24h", "low_24h", "high_24h", "price_change_24h",
@@ -13,11 +34,13 @@ export function exactNumbers(key, value, context) {
 
 /** A number as plain decimal text, without exponent and without losing digits; whole ones get .0, as in the JSON. */
 export function plain(value) {
-  const text = String(value);
+  const given = String(value);
+  const text = given.length > MAX_DIGITS ? String(Number(given)) : given;
   const match = /^(-?)(\d+)(?:\.(\d*))?e([+-]?\d+)$/i.exec(text);
   if (!match) return /^-?\d+$/.test(text) ? `${text}.0` : text;
   const [, sign, whole, fraction = "", exponent] = match;
   const point = whole.length + Number(exponent);
+  if (!(Math.abs(point) <= MAX_DIGITS)) return text;
   const digits = whole + fraction;
   if (point <= 0) return `${sign}0.${"0".repeat(-point)}${digits}`;
   if (point >= digits.length) return `${sign}${digits}${"0".repeat(point - digits.length)}.0`;
@@ -26,8 +49,10 @@ export function plain(value) {
 
 /** Plain decimal text with its integer part grouped: 67,123.45. Zero stands for "the exchange did not send it". */
 export function exact(text) {
-  if (!text || !Number(text)) return "–";
-  const [whole, fraction] = plain(text).split(".");
+  if (!text || !Number(text) || !Number.isFinite(Number(text))) return "–";
+  const found = plain(text);
+  const [whole, fraction] = found.split(".");
+  if (!/^-?\d+$/.test(whole) || !/^\d*$/.test(fraction)) return found; // it has an exponent
   const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
   return `${grouped}.${fraction}`;
 }
@@ -35,7 +60,8 @@ export function exact(text) {
 const INTEGER = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
 export function count(value) {
-  return Number.isFinite(value) ? INTEGER.format(value) : "–";
+  if (!Number.isFinite(value)) return "–";
+  return Math.abs(value) < MAX_COUNT ? INTEGER.format(value) : value.toExponential(2);
 }
 
 /** 0.4 ms, 12 ms, 1.3 s; null is an unknown one. */
@@ -65,7 +91,7 @@ export function compact(value) {
 
 /** [text, "up" | "down" | "flat"] of a change in percent; null is an unknown one. */
 export function change(value) {
-  if (value === null) return ["–", "flat"];
+  if (!Number.isFinite(value)) return ["–", "flat"];
   const text = Math.abs(value).toFixed(2);
   if (text === "0.00") return ["0.00%", "flat"];
   return value > 0 ? [`+${text}%`, "up"] : [`−${text}%`, "down"];

@@ -1,19 +1,19 @@
 // Entries of the ledger in words. Those that one lost connection opened at once are folded into one line.
 
-import { count } from "./format.js";
+import { count, table } from "./format.js";
 
 const FOLD_FROM = 4; // gaps of one connection, cause and moment
 const MOMENT_MS = 2000;
 
-const CAUSES = {
+const CAUSES = table({
   sequence: "jumped over",
   heartbeat: "named, never came",
   disconnect: "lost with the connection",
   restart: "missed since the hub's last process",
   pause: "missed while the hub stood still",
   overflow: "lost: the exchange's buffer for the hub ran over",
-};
-const HEALED = {
+});
+const HEALED = table({
   backfill: "fetched by REST",
   late: "came late by itself",
   reconnected: "connected again",
@@ -22,7 +22,7 @@ const HEALED = {
   denied: "never existed",
   "not watched": "not watched any more",
   forgotten: "forgotten",
-};
+});
 
 const trades = (gap) => gap.total ?? (gap.product ? gap.last_id - gap.first_id + 1 : 0);
 

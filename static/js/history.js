@@ -1,6 +1,9 @@
 // What GET /history said, kept in columns and continued by what is new since.
 
-export const RANGES = { "5m": 300, "1h": 3600, "24h": 86_400 }; // seconds
+import { entriesOf } from "./entries.js";
+import { table } from "./format.js";
+
+export const RANGES = table({ "5m": 300, "1h": 3600, "24h": 86_400 }); // seconds
 const OVERLAP_STEPS = 2; // asked for again: the newest points may have been under way
 const MAX_ANNOTATIONS = 500; // as in one answer: a day of alerts must not pile up
 
@@ -71,7 +74,7 @@ export class History {
 
   annotate(entries) {
     const known = new Set(this.annotations.map((entry) => entry.id));
-    for (const entry of entries) {
+    for (const entry of entriesOf(entries)) {
       if (!known.has(entry.id)) this.annotations.push({ ...entry, at: Date.parse(entry.time) / 1000 });
     }
     const recent = this.annotations.filter((entry) => entry.at >= this.begin).sort((a, b) => a.at - b.at);

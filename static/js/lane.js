@@ -2,12 +2,13 @@
 
 import { hubNow } from "./clock.js";
 import { build, make, setData } from "./dom.js";
-import { localTime } from "./entries.js";
+import { kindWord, localTime } from "./entries.js";
+import { table } from "./format.js";
 
 const MINUTES = 60;
 const MINUTE_MS = 60_000;
 const TONES = ["unknown", "calm", "info", "warn", "bad"];
-const LEVELS = { ok: 2, info: 2, warn: 3, bad: 4 };
+const LEVELS = table({ ok: 2, info: 2, warn: 3, bad: 4 });
 
 export class Lane {
   constructor(before) {
@@ -29,7 +30,7 @@ export class Lane {
     const known = Number.isNaN(oldest) ? end : oldest;
     for (let i = 0; begin + (i + 1) * MINUTE_MS <= known && i < MINUTES; i += 1) levels[i] = 0;
     const note = (i, level, word) => {
-      if (i < 0 || i >= MINUTES) return;
+      if (!(i >= 0 && i < MINUTES)) return; // of a time that is none, too
       levels[i] = Math.max(levels[i], level);
       texts[i].set(word, (texts[i].get(word) ?? 0) + 1);
     };
@@ -37,7 +38,7 @@ export class Lane {
     for (const entry of events) {
       const i = minute(entry.time);
       if (i < 0) break;
-      note(i, LEVELS[entry.tone] ?? 2, String(entry.kind).replaceAll("_", " "));
+      note(i, LEVELS[entry.tone] ?? 2, kindWord(entry.kind));
     }
     for (const gap of gaps) {
       const last = gap.open ? MINUTES - 1 : Math.min(MINUTES - 1, minute(gap.closed_at));

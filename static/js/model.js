@@ -1,13 +1,14 @@
 // What the page knows of each product: the board's columns once a second, the stream's ticks for what is in sight.
 
 import { secondsSince } from "./clock.js";
+import { table } from "./format.js";
 
 const SHARED_MS = 500; // for which the hub gives everybody the same board
 export const TRUSTS = ["live", "quiet", "behind", "stale", "starting", "halted", "delisted"];
 export const TRUSTED = new Set(["live", "quiet"]);
 export const OFF_THE_MARKET = new Set(["halted", "delisted"]);
 
-const SORT_VALUES = {
+const SORT_VALUES = table({
   product: (p) => p.id,
   price: (p) => Number(p.price),
   change: (p) => p.change ?? Number.NEGATIVE_INFINITY,
@@ -15,7 +16,7 @@ const SORT_VALUES = {
   bid: (p) => Number(p.bid),
   ask: (p) => Number(p.ask),
   age: (p) => -(p.tradedAt ?? Number.NEGATIVE_INFINITY),
-};
+});
 export const ASCENDING_FIRST = new Set(["product", "age"]);
 
 export class Products {

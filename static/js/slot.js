@@ -4,6 +4,7 @@ import { makeAction } from "./actions.js";
 import { makeBeats, makeLegend, paintBeats } from "./beats.js";
 import { inWords, standing } from "./connections.js";
 import { build, make, makeButton, makeShape, setData, setHidden, setShape, setText } from "./dom.js";
+import { entriesOf } from "./entries.js";
 import { makeEntry, paintEntry } from "./explain.js";
 import { age, count, duration, milliseconds } from "./format.js";
 import { Frames, keep, makeFacts, makeList, section } from "./parts.js";
@@ -45,11 +46,11 @@ export class SlotView {
     paintBeats(this.beats, String(slot.beats ?? ""));
     this.paintFacts(slot, word);
     this.paintProducts(slot.products);
-    keep(this.events, slot.events, (event) => event.id, makeEntry, (item, event) => {
-      const of = event.tone === "info" ? "off" : String(event.tone);
+    keep(this.events, entriesOf(slot.events), (event) => event.id, makeEntry, (item, event) => {
+      const of = event.tone === "info" ? "off" : event.tone;
       setData(item, "tone", of);
       setShape(item.firstChild, of);
-      paintEntry(item, event.time, String(event.text));
+      paintEntry(item, event.time, event.text);
     });
     setHidden(this.noEvents, slot.events.length > 0);
     this.frames.paint(slot.last_frames);

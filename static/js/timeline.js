@@ -4,7 +4,7 @@ import { passes } from "./annotations.js";
 import { Source } from "./api.js";
 import { secondsSince } from "./clock.js";
 import { $, build, make, setData, setHidden, setText } from "./dom.js";
-import { kindWord, localTime, makeMark, makeSubject, makeTime, syncRows, withSubjects } from "./entries.js";
+import { entriesOf, kindWord, localTime, makeMark, makeSubject, makeTime, syncRows, withSubjects } from "./entries.js";
 import { count, milliseconds } from "./format.js";
 import { foldGaps, gapText, gapTone } from "./gaps.js";
 import { Lane } from "./lane.js";
@@ -16,7 +16,7 @@ const MAX_ROWS = 200;
 const MAX_KEPT = 1000; // journal entries
 // all of the journal but alerts, which have a panel of their own and would crowd these out
 const KINDS = "connected,lost,rotated,rotation_failed,moved,move_failed,resubscribed,"
-  + "listed,delisted,left,status,path,pause,action";
+  + "listed,delisted,left,status,path,pause,action,priority";
 const MAX_GAPS = 500;
 const NAMED_IN_TITLE = 40;
 const NAMED = 3; // products of one entry that get a button
@@ -51,7 +51,7 @@ class Timeline {
       return;
     }
     const known = new Set(this.events.map((entry) => entry.id));
-    this.events = [...body.events.filter((entry) => !known.has(entry.id)), ...this.events].slice(0, MAX_KEPT);
+    this.events = [...entriesOf(body.events).filter((entry) => !known.has(entry.id)), ...this.events].slice(0, MAX_KEPT);
     this.lastId = body.last_id;
     this.panel.request();
   }
@@ -92,7 +92,7 @@ class Timeline {
   }
 
   makeRow({ gap, entry }) {
-    const parts = gap ? gapParts(gap) : withSubjects(String(entry.text), subjectsOf(entry));
+    const parts = gap ? gapParts(gap) : withSubjects(entry.text, subjectsOf(entry));
     const kind = gap ? "gap" : entry.kind;
     const time = makeTime(gap ? gap.opened_at : entry.time);
     const row = build("li", "entry", makeMark(kind), time, build("p", "what", ...parts), make("span", "", "length"));
@@ -104,8 +104,8 @@ class Timeline {
 }
 
 function subjectsOf(entry) {
-  const named = [entry.connection_id, entry.product, ...(entry.data?.products ?? [])];
-  return [...new Set(named)].filter((id) => id && typeof id === "string").slice(0, NAMED);
+  const named = [entry.connection_id, entry.product, ...entry.products];
+  return [...new Set(named)].filter(Boolean).slice(0, NAMED);
 }
 
 /** [subject, text, where]: the text in the middle changes while the gap heals. */

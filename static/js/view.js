@@ -1,5 +1,7 @@
 // What the reader has chosen: filter, order, range, open drawer. The URL holds it, so that a view can be sent.
 
+import { textOf } from "./format.js";
+
 const DEFAULTS = { q: "", sort: "-volume", range: "5m", open: "" };
 const state = { ...DEFAULTS };
 const listeners = [];
@@ -40,7 +42,7 @@ export const view = {
   on: (listener) => { listeners.push(listener); },
   /** Whether the filter lets something through that is known by any of these texts; each word of it is an alternative. */
   matches: (...texts) => !terms.length || texts.some((text) => {
-    const upper = String(text ?? "").toUpperCase();
+    const upper = textOf(text).toUpperCase();
     return terms.some((term) => upper.includes(term));
   }),
   filtering: () => terms.length > 0,

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import requests
 
 from tests.conftest import HubProcess, eventually
 from tests.integration.test_socketio import Listener
+from tests.integration.test_trust_and_gaps import continued
 from tests.receiver import Receiver, hang, status
 
 TOKEN = "canary-of-the-admin-0123456789"
@@ -70,6 +72,35 @@ def test_an_outage_arrives_everywhere_and_so_does_its_end(hub_factory: Callable[
             "webhook": 2, "telegram": 2
         }  # fmt: skip
         listener.close()
+
+
+def test_the_end_of_an_outage_is_told_by_the_process_after_it(
+    hub_factory: Callable[..., HubProcess], tmp_path: Path
+) -> None:
+    with Receiver() as webhook:
+        settings = {"WEBHOOK_URL": webhook.url, "BACKOFF_BASE_SECONDS": "0.2", **ALLOWED}
+        hub = hub_factory(simulator=["--products", "30", "--rate", "600"], **settings)
+        hub.wait_until_covered()
+        eventually(lambda: hub.health()["status"] == "healthy")
+        assert hub.simulator is not None
+        hub.simulator.control("fault", {"kind": "refuse", "status": 503, "seconds": 60})
+        hub.simulator.control("fault", {"kind": "kill", "connections": "all"})
+        eventually(lambda: states(webhook, "connections:none") == ["firing"], 15)
+        (state_dir,) = [path for path in tmp_path.iterdir() if list(path.glob("ledger-*.sqlite"))]
+        assert hub.terminate() == 0
+        hub.simulator.control("clear", {})
+        again = continued(hub, state_dir, **settings)
+        try:
+            again.wait_until_covered()
+            eventually(lambda: states(webhook, "connections:none") == ["firing", "resolved"], 20)
+            fired, resolved = of_key(webhook, "connections:none")
+            assert fired["since"] == resolved["since"]
+            assert resolved["message"].startswith("no longer so after a restart of the hub: none of 2 connections")
+            assert again.get("/alerts").json()["firing"] == []
+            own = again.get("/signals?event=hub_alert").json()["signals"]
+            assert [item["payload"]["state"] for item in own] == ["resolved", "firing"]
+        finally:
+            again.stop()
 
 
 def test_a_priority_pair_that_is_stuck(hub_factory: Callable[..., HubProcess]) -> None:

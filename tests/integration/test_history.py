@@ -202,6 +202,7 @@ def test_a_restart_keeps_all_of_it_and_leaves_a_hole(
         ("/journal?limit=0", "limit must be a positive integer"),
         ("/journal?limit=ten", "limit must be a positive integer"),
         ("/signals?symbol=%20", "symbol must be an id such as BTC-USD"),
+        ("/signals?event=constructor", "event must be one of hub_alert, volume_alert"),
         ("/signals?limit=-5", "limit must be a positive integer"),
         ("/gaps?limit=0", "limit must be a positive integer"),
     ],

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import requests
 
+from hub.hub import PriceHub
+from hub.settings import Settings
+from hub.web.app import create_app
 from tests.conftest import HubProcess, eventually
 from tests.integration.test_socketio import check_ticker
 
@@ -159,6 +162,22 @@ def test_a_priority_pair_without_an_update_says_null(hub_factory: Callable[..., 
     assert strict(hub.get("/priority-pairs"))["lastUpdates"] == {"BTC-USD": None}
 
 
+def test_nobody_takes_away_what_the_setting_names() -> None:
+    hub = PriceHub(Settings(simulate=True, priority_pairs=("BTC-USD", "ETH-USD")))
+    client, path = create_app(hub, None)[0].test_client(), "/priority-pairs"
+    assert client.post(path, json={"product_id": "btc-usd", "action": "remove"}).json == {
+        "success": False, "message": "BTC-USD stays a priority pair: PRIORITY_PAIRS names it"
+    }  # fmt: skip
+    answer = client.put(path, json={"product_ids": ["SOL-USD", "BTC-USD"]}).json
+    assert answer["product_ids"] == ["BTC-USD", "ETH-USD", "SOL-USD"]
+    assert answer["message"] == "3 priority pairs set; 2 of PRIORITY_PAIRS stay"
+    assert client.post(path, json={"product_id": "SOL-USD", "action": "remove"}).json["success"] is True
+    assert client.delete(path).json == {"success": True, "message": "priority pairs cleared; 2 of PRIORITY_PAIRS stay"}
+    stats = client.get(path).json
+    assert (stats["priorityPairs"], stats["pinned"]) == (["BTC-USD", "ETH-USD"], ["BTC-USD", "ETH-USD"])
+    assert hub.pool._priority() == ("BTC-USD", "ETH-USD")
+
+
 @pytest.mark.parametrize(
     ("method", "body", "status"),
     [
@@ -192,10 +211,24 @@ def test_an_alert_that_is_no_json_object(hub: HubProcess, data: bytes) -> None:
     assert isinstance(strict(response)["error"], str)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"crypto": "BTC-USD", "current_vol": "1e999999"}, "current_vol must be a finite number"),
+        ({"crypto": {"toString": None}}, "crypto must be a text"),
+        ({"a": [[[[[[[[[1]]]]]]]]]}, "an alert is nested at most"),
+    ],
+)  # fmt: skip
+def test_an_alert_that_would_break_its_readers(hub: HubProcess, body: Any, words: str) -> None:
+    response = requests.post(hub.url + "/alert", json=body, timeout=5)
+    assert response.status_code == 400
+    assert strict(response)["error"].startswith(words)
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_an_alert_over_16_kib(hub: HubProcess, prefix: str) -> None:
     def post(size: int) -> requests.Response:
-        return requests.post(hub.url + prefix + "/alert", data=b'{"crypto":"' + b"x" * (size - 13) + b'"}', timeout=5)
+        return requests.post(hub.url + prefix + "/alert", data=b'{"a":"' + b"x" * (size - 8) + b'"}', timeout=5)
 
     assert post(16_384).status_code == 200
     response = post(16_385)

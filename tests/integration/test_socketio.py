@@ -145,6 +145,9 @@ def test_a_spike_alert_that_is_no_object_is_refused_with_a_reason(
     sender, other = listen(hub.url), listen(hub.url)
     answer = sender.client.call("spike_alert", "pump!")
     assert answer == {"success": False, "error": "a spike_alert is one JSON object"}
+    answer = sender.client.call("spike_alert", {"symbol": "X", "old_price": "1e999999"})
+    assert answer == {"success": False, "error": "old_price must be a finite number"}
+    assert sender.client.call("spike_alert", {"spike_type": {}})["success"] is False
     sender.client.call("spike_alert", {"symbol": "X"})
     eventually(lambda: other.events["spike_alert"])
     assert other.events["spike_alert"] == [{"symbol": "X"}]

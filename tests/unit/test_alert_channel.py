@@ -21,7 +21,7 @@ from hub.alerts.channel import PER_MINUTE, QUEUE, Channel, Notice
 from hub.alerts.post import MAX_RETRY_AFTER_SECONDS, Limits, Poster, PostError
 from hub.alerts.targets import target_of
 from hub.alerts.words import webhook_body
-from hub.detect.rules import FIRING, INFO, ONCE, WARNING, Alert
+from hub.detect.rules import FIRING, INFO, ONCE, RESOLVED, WARNING, Alert
 from hub.feed.backoff import Backoff
 from tests.conftest import eventually
 from tests.receiver import Receiver, status
@@ -291,6 +291,59 @@ def test_a_full_queue_lets_go_of_signals_first(monkeypatch: pytest.MonkeyPatch) 
     assert kept[-1] == "coverage:114"
     assert channel._tries == 0  # it was of one that is gone
     assert {is_signal: pace.left_out.total() for is_signal, pace in channel._paces.items()} == {True: 10, False: 5}
+
+
+def states(key: str, state: str, kind: str = "priority") -> Notice:
+    return Notice(Alert(key, kind, WARNING, state, f"{key} {state}", AT), AT)
+
+
+def test_the_end_of_what_was_told_is_told_whatever_the_pace() -> None:
+    with Receiver() as receiver:
+        channel = channel_to(receiver.url)  # no worker: stepped by hand
+        now = time.monotonic()
+        for number in range(30):
+            channel.offer(states(f"priority:{number}", FIRING), now)
+            while channel.step() == 0.0:
+                pass
+        for number in range(30):
+            channel.offer(states(f"priority:{number}", RESOLVED), now)
+        while channel.step() == 0.0:
+            pass
+        told = [post.body["message"] for post in receiver.posts]
+        fired = [f"priority:{number}" for number in range(PER_MINUTE)]
+        assert told == [f"{key} firing" for key in fired] + [f"{key} resolved" for key in fired]
+        assert channel.counts["suppressed"] == 40
+
+
+def test_the_end_of_what_another_process_told_is_told_whatever_the_pace() -> None:
+    channel = channel_to("http://127.0.0.1:9/")
+    channel.owe("coverage")
+    for number in range(PER_MINUTE + 1):
+        channel.offer(states(f"priority:{number}", FIRING), 0.0)
+    for key in ("coverage", "errors"):
+        channel.offer(states(key, RESOLVED), 0.0)
+    assert [found.alert.key for found in channel._queue][PER_MINUTE:] == ["coverage"]
+
+
+def test_ends_that_a_full_queue_has_no_room_for_are_named_by_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module._Pace, "wait_seconds", lambda *_: 0.0)
+    with Receiver() as receiver:
+        channel = channel_to(receiver.url)
+        for number in range(QUEUE + 15):
+            channel.owe(f"priority:{number}")
+            channel.offer(states(f"priority:{number}", RESOLVED), 0.0)
+        channel.offer(states("connections:none", FIRING, "connections"), 0.0)
+        assert [found.is_end for found in channel._queue] == [True] * (QUEUE - 1) + [False]
+        channel.offer(states("connections:lost", FIRING, "connections"), 0.0)  # in the place of what is no end
+        assert [found.alert.key for found in channel._queue][-1] == "connections:lost"
+        while channel.step() == 0.0:
+            pass
+        told = [post.body["message"] for post in receiver.posts]
+        assert told[: QUEUE - 1] == [f"priority:{number} resolved" for number in range(16, QUEUE + 15)]
+        digests = [text for text in told if "over meanwhile" in text]
+        assert digests[0].startswith("17 more alerts were left out (1 of connections, 16 of priority): see GET /alerts")
+        named = [key for text in digests for key in text.split("over meanwhile: ")[1].split(", ")]
+        assert named == [f"priority:{number}" for number in range(16)]
 
 
 def test_offering_never_waits_for_a_receiver_that_hangs(run: Callable[..., Channel]) -> None:

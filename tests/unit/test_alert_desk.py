@@ -121,6 +121,48 @@ def test_signals_go_to_channels_alone_and_have_a_cooldown_each() -> None:
     assert len(bench.offered) == 4  # operational kinds were not asked for
 
 
+def test_the_end_of_an_alert_is_told_after_a_restart() -> None:
+    before = Bench()
+    assert before.look(FIRE, 50.0) == [FIRING]
+    rows = before.desk.firing_rows()
+    again = Bench()
+    again.desk.restore(rows)
+    assert again.desk.firing_rows() == rows
+    assert again.look(CLEAR - 1) == []
+    assert [alert["key"] for alert in again.desk.body()["firing"]] == ["coverage"]
+    assert again.look(3) == [RESOLVED]
+    assert again.published[0]["message"] == (
+        "no longer so after a restart of the hub: only 50 % of 10 products are covered"
+    )
+    assert again.published[0]["since"] == before.published[0]["since"]
+    assert [notice.alert.state for notice in again.offered] == [RESOLVED]
+    assert again.desk.firing_rows() == []
+    again.desk.restore(rows)  # the file was opened anew
+    assert again.look(20) == []
+
+
+def test_what_still_holds_after_a_restart_is_told_once_and_so_is_its_end() -> None:
+    before = Bench()
+    before.look(FIRE, 50.0)
+    again = Bench()
+    again.look(3, 50.0)
+    again.desk.restore(before.desk.firing_rows())  # the file could not be opened at the start
+    assert again.look(60, 50.0) == []
+    assert again.look(CLEAR) == [RESOLVED]
+    assert again.published[0]["message"] == "the products are covered again"
+
+
+def test_of_a_price_spike_of_before_a_restart_the_end_is_told_at_once() -> None:
+    before = Bench(alerts=("price",))
+    before.desk.signal(price("BTC-USD", FIRING))
+    again = Bench(alerts=("price",))
+    again.desk.restore([*before.desk.firing_rows(), "{}", "[1]", '["k","price","info","once","t",1,null]', "[" * 999])
+    again.look(1)
+    assert [(notice.alert.key, notice.alert.state) for notice in again.offered] == [("price:BTC-USD", RESOLVED)]
+    assert again.offered[0].alert.text == "nobody has watched since a restart of the hub: BTC-USD: pump"
+    assert again.published == []
+
+
 def test_what_it_remembers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_KEYS", 10)
     bench = Bench(alerts=("volume", "price"))

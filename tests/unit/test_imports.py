@@ -120,14 +120,18 @@ ALLOWED = {
     "hub.book": {"hub.entry", "hub.model", "hub.payload", "hub.trust"},
     "hub.entry": {"hub.feed.continuity", "hub.model", "hub.trust"},
     "hub.ledger": {"hub.model", "hub.payload", "hub.feed.continuity"},
-    "hub.journal": {"hub.payload"},
-    "hub.notes": {"hub.catalogue_keeper", "hub.journal", "hub.model", "hub.parse"},
+    "hub.journal": {"hub.detect.relayed", "hub.payload"},
+    "hub.kept_entry": {"hub.detect.relayed", "hub.journal"},
+    "hub.detect.relayed": set(),
+    "hub.notes": {"hub.catalogue_keeper", "hub.fanout.priority", "hub.journal", "hub.model", "hub.parse"},
     "hub.rings": {"hub.fanout.latency"},
     "hub.history": {"hub.fanout.latency", "hub.hub", "hub.model", "hub.rings", "hub.summary", "hub.worker"},
     "hub.state_folder": set(),
     "hub.state_file": {"hub", "hub.state_folder"},
     "hub.kept_gap": {"hub.ledger", "hub.model", "hub.parse"},
-    "hub.records": {"hub", "hub.fanout.latency", "hub.journal", "hub.logs", "hub.rings", "hub.state_file"},
+    "hub.records": {
+        "hub", "hub.fanout.latency", "hub.journal", "hub.kept_entry", "hub.logs", "hub.rings", "hub.state_file",
+    },
     "hub.store": {
         "hub", "hub.green", "hub.kept_gap", "hub.ledger", "hub.logs", "hub.records", "hub.state_file",
         "hub.state_folder", "hub.worker",
@@ -180,9 +184,13 @@ ALLOWED = {
     },
     "hub.lookout": {"hub.detect.rules", "hub.hub", "hub.model"},
     "hub.detect.spikes": set(),
-    "hub.detect.rules": {"hub.detect.health", "hub.detect.spikes", "hub.detect.volume", "hub.model"},
+    "hub.detect.pairs": set(),
+    "hub.detect.rules": {
+        "hub.detect.health", "hub.detect.pairs", "hub.detect.spikes", "hub.detect.volume", "hub.model",
+    },
     "hub.alerts": set(),
     "hub.alerts.breaker": set(),
+    "hub.alerts.kept": {"hub.detect.rules"},
     "hub.alerts.targets": {"hub", "hub.parse"},
     "hub.alerts.post": {
         "hub", "hub.alerts.targets", "hub.feed", "hub.feed.bounded_socket", "hub.feed.dial", "hub.feed.tls",
@@ -194,8 +202,8 @@ ALLOWED = {
         "hub.worker",
     },
     "hub.alerts.desk": {
-        "hub.alerts.channel", "hub.alerts.post", "hub.alerts.targets", "hub.alerts.words", "hub.detect.rules",
-        "hub.payload", "hub.settings",
+        "hub.alerts", "hub.alerts.channel", "hub.alerts.kept", "hub.alerts.post", "hub.alerts.targets",
+        "hub.alerts.words", "hub.detect.rules", "hub.logs", "hub.payload", "hub.settings",
     },
     "hub.settings": {"hub.parse"},
     "hub.parse": set(),
@@ -210,7 +218,10 @@ def test_a_room_of_its_own_imports_these_and_nothing_else(module: str) -> None:
     assert of_hub(module) <= ALLOWED[module]
 
 
-@pytest.mark.parametrize("module", ["hub.detect.spikes", "hub.detect.rules", "hub.alerts.breaker", "hub.alerts.words"])
+@pytest.mark.parametrize("module", [
+    "hub.detect.spikes", "hub.detect.rules", "hub.detect.pairs", "hub.detect.relayed", "hub.alerts.breaker",
+    "hub.alerts.words",
+])  # fmt: skip
 def test_what_decides_on_alerts_is_told_the_time_and_opens_nothing(module: str) -> None:
     assert not within(MODULES[module], *IMPURE)
 

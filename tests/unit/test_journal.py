@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,70 @@ def test_where_it_is_full_the_most_frequent_kind_gives_way(clock: Clock) -> None
     assert texts(journal, limit=10_000)[-2] == f"{6_000 - module.MAX_ENTRIES + 1}"
 
 
+def flood(journal: Journal, clock: Clock, event: str, count: int, kind: str = "alert") -> None:
+    for number in range(count):
+        clock.now += 1.0
+        journal.note(kind, f"{event} {number}", product=f"P{number % 50}-USD", payload="{}", event=event)
+
+
+def test_what_clients_cause_never_has_more_than_its_part(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    journal.note("alert", "the hub's own", event="hub_alert")
+    flood(journal, clock, "volume_alert", 100)
+    flood(journal, clock, "spike_alert", 6_000)
+    flood(journal, clock, "trade_update", 6_000)
+    flood(journal, clock, "", 3_000, kind="priority")
+    entries = journal.query(limit=10_000)
+    groups = Counter(entry.group for entry in entries)
+    assert groups == {"hub_alert": 1, "signal": 100, "relayed": 1_000, "priority": 500}
+    assert {entry.text for entry in entries if entry.group == "relayed"} == {
+        f"trade_update {number}" for number in range(5_000, 6_000)
+    }  # fmt: skip
+    flood(journal, clock, "volume_alert", 6_000)
+    assert journal.alerts(limit=1, event="hub_alert")[0].text == "the hub's own"
+    again = Journal(1, clock)
+    again.restore(entries)
+    assert Counter(entry.group for entry in again.query(limit=10_000)) == groups
+
+
+def test_each_group_of_alerts_has_its_room_among_the_newest(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    flood(journal, clock, "hub_alert", 5)
+    flood(journal, clock, "volume_alert", 30)
+    flood(journal, clock, "spike_alert", 900)
+    found = journal.alerts(limit=30)
+    assert [entry.id for entry in found] == sorted((entry.id for entry in found), reverse=True)
+    assert Counter(entry.group for entry in found) == {"hub_alert": 5, "signal": 10, "relayed": 15}
+    assert [entry.text for entry in found if entry.group == "hub_alert"] == [f"hub_alert {n}" for n in (4, 3, 2, 1, 0)]
+    assert len(journal.alerts(limit=10_000)) == 935
+    assert [entry.text for entry in journal.alerts(limit=1)] == ["spike_alert 899"]
+    assert [entry.text for entry in journal.alerts(product="P4-USD", event="hub_alert")] == ["hub_alert 4"]
+    assert journal.alerts(event="price_alert") == journal.alerts(since=journal.query()[0].at + 1) == []
+
+
+def test_a_flood_of_clients_in_one_second_leaves_out_nothing_of_the_hub(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    for number in range(100):
+        journal.note("alert", f"{number}", product=f"P{number}-USD", payload="{}", event="spike_alert")
+    journal.note("alert", "no connection is up", event="hub_alert")
+    assert texts(journal, limit=1) == ["no connection is up"]
+
+
+def test_an_entry_for_several_alerts_names_what_they_were(clock: Clock) -> None:
+    journal = Journal(1, clock)
+    for number in range(25):
+        journal.note("alert", f"{number}", product=f"P{number}-USD", payload='{"a":1}', event="spike_alert")
+        journal.note("alert", f"BTC {number}", product="BTC-USD", payload='{"b":1}', event="trade_update")
+    clock.now += 1.0
+    journal.tidy()
+    several, one = journal.query(limit=2)[::-1]
+    assert (several.text, several.product, several.payload) == (
+        "5 more spike_alerts in one second: of 5 products: P20-USD, P21-USD, P22-USD and 2 more", None, None
+    )  # fmt: skip
+    assert several.data == {"event": "spike_alert", "left_out": 4, "products": [f"P{n}-USD" for n in range(20, 25)]}
+    assert (one.text, one.product, one.payload) == ("BTC 24 (and 4 more like it)", "BTC-USD", '{"b":1}')
+
+
 def test_alerts_keep_what_they_were_sent_as_where_it_is_short(clock: Clock) -> None:
     journal = Journal(1, clock)
     journal.note("alert", "short", payload='{"a":1}')
@@ -124,7 +189,7 @@ def test_what_was_kept_goes_before_what_is_new(clock: Clock) -> None:
 
 
 def test_the_words_are_settled() -> None:
-    assert len(set(KINDS)) == 15
+    assert len(set(KINDS)) == 16
     assert set(TONES) == {"ok", "info", "warn", "bad"}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from hub import notes as module
 from hub.catalogue_keeper import Change
+from hub.fanout.priority import Changes
 from hub.feed.watchdog import Limits
 from hub.journal import KINDS, TONES, Entry, Journal
 from hub.model import HealthStatus, Transferred
@@ -95,6 +96,19 @@ def test_many_changes_of_the_list_are_one_entry(bench: Bench) -> None:
     ]  # fmt: skip
     assert bench.last().names("P99-USD")
     assert len(bench.last().data["products"]) == 100
+
+
+def test_changes_of_the_priority_pairs(bench: Bench) -> None:
+    bench.notes.priority(Changes(["A-USD"], [], 1, 1))
+    bench.notes.priority(Changes([f"P{number}-USD" for number in range(326)], ["A-USD"], 314, 326))
+    bench.notes.priority(Changes([], [], 2, 326))
+    assert bench.texts() == [
+        "priority pairs: A-USD added; 1 pair now",
+        "priority pairs: P0-USD, P1-USD, P2-USD and 323 more added, A-USD removed; 326 pairs now, "
+        "changed 314 times since the last entry",
+        "priority pairs: they are what they were; 326 pairs now, changed 2 times since the last entry",
+    ]
+    assert [len(entry.data["products"]) for entry in bench.journal.query()] == [0, 100, 1]
 
 
 def test_health_and_paths_are_told_when_they_change(bench: Bench) -> None:

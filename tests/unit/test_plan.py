@@ -30,7 +30,7 @@ class Slot(SimpleNamespace):
 @pytest.fixture
 def hub() -> PriceHub:
     settings = Settings(ws_url="ws://localhost:9", ws_dialect="exchange", rest_url="http://localhost:9")
-    return PriceHub(settings.replace(rotate_after_seconds=100.0))
+    return PriceHub(settings.replace(rotate_after_seconds=100.0, priority_pairs=("D-USD",)))
 
 
 def give(hub: PriceHub, *slots: Slot) -> None:
@@ -44,11 +44,11 @@ def test_load_moves_and_reasons(hub: PriceHub) -> None:
     shards = {slot.id: slot.products for slot in hub.pool.slots()}
     for second, counts in ((0.0, {}), (10.0, {"A-USD": 1_000, "B-USD": 900, "D-USD": 10})):
         hub.pool.meter.sample(second, counts, shards, shards)
-    hub.add_priority_pair("D-USD")
+    hub.add_priority_pair("E-USD")  # it counts, and weighs nothing: any client may add one
     answer = body(hub)
     first, second_row = answer["connections"]
     assert (first["ticks_per_second"], first["load"], first["priority_products"]) == (190.0, 193.0, 0)
-    assert (second_row["ticks_per_second"], second_row["priority_products"]) == (1.0, 1)
+    assert (second_row["ticks_per_second"], second_row["priority_products"]) == (1.0, 2)
     assert second_row["load"] == pytest.approx(4.0 + 0.5 * 197.0 / 2, abs=0.1)
     assert 40.0 <= first["rotate_in_seconds"] <= 90.0
     (move,) = answer["moves"]

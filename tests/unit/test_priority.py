@@ -147,6 +147,36 @@ def test_the_last_update_is_told_and_kept_by_replacing() -> None:
     assert bench.pairs.last_updates()["BTC-USD"] == at
 
 
+def test_nobody_takes_pinned_ones_away() -> None:
+    pairs = PriorityPairs(lambda *_: None, pinned=("BTC-USD", "ETH-USD"))
+    assert pairs.remove("BTC-USD") is False
+    pairs.replace(["SOL-USD", "ETH-USD"])
+    assert list(pairs.last_updates()) == ["BTC-USD", "ETH-USD", "SOL-USD"]
+    pairs.replace(())
+    assert list(pairs.last_updates()) == list(pairs.pinned) == ["BTC-USD", "ETH-USD"]
+    assert pairs.has("BTC-USD")
+
+
+def test_what_changed_is_told_at_once_and_then_a_minute_apart() -> None:
+    bench = Bench()
+    assert bench.pairs.changes() is None
+    bench.pairs.add("A-USD")
+    bench.pairs.add("A-USD")
+    assert bench.pairs.changes() == (["A-USD"], [], 1, 1)
+    for number in range(100):
+        bench.pairs.replace([f"P{number}-USD"])
+        bench.pairs.replace([f"P{number}-USD"])
+        assert bench.pairs.changes() is None
+    bench.clock.now += priority.TELL_SECONDS
+    assert bench.pairs.changes() == (["P99-USD"], ["A-USD"], 100, 1)
+    bench.pairs.remove("P99-USD")
+    bench.pairs.remove("P99-USD")
+    bench.pairs.add("P99-USD")
+    bench.clock.now += priority.TELL_SECONDS
+    assert bench.pairs.changes() == ([], [], 2, 1)
+    assert bench.pairs.changes() is None
+
+
 @pytest.mark.parametrize("how", ["remove", "replace"])
 def test_what_was_held_for_a_pair_that_is_gone_is_not_sent(how: str) -> None:
     bench = Bench("BTC-USD")

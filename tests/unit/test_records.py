@@ -78,6 +78,23 @@ def test_all_of_it_comes_back(path: Path) -> None:
     again.store.stop(5)
 
 
+def test_what_fires_comes_back_and_is_written_when_it_changes(path: Path) -> None:
+    firing, restored = ["a", "b"], []
+
+    def records() -> Records:
+        return Records(Journal(), Rings(), lambda: firing, restored.append)
+
+    store = Store(path, dict, lambda _, __: None, records())
+    store.step()
+    assert (restored, rows(path, "firing")) == ([[]], 2)
+    firing = ["b"]
+    store.step()
+    assert rows(path, "firing") == 1
+    store.stop(5)
+    Store(path, dict, lambda _, __: None, records()).step()
+    assert restored == [[], ["b"]]
+
+
 def test_only_what_is_new_is_written_and_a_write_that_failed_costs_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.detect import rules as module
+from hub.detect.pairs import PRIORITY_SECONDS
 from hub.detect.rules import FIRING, RESOLVED, Alert, Rules, Seen, Slot
 from hub.detect.spikes import PriceSpike
 from hub.detect.volume import VolumeAlert
@@ -56,7 +57,7 @@ CONDITIONS: list[tuple[str, dict[str, Any], float, str]] = [
     ("path:advanced_trade", {"paths": {"exchange": (3, 3), "advanced_trade": (0, 3)}}, module.PATH_SECONDS,
      "advanced_trade is gone: none of its 3 connections is up, the other path carries on"),
     ("connections:lost", {"up": (True, False, True)}, module.LOST_SECONDS, "down for over 20 s: conn_001"),
-    ("priority:BTC-USD", {"doubtful_pairs": {"BTC-USD": "old"}}, module.PRIORITY_SECONDS,
+    ("priority:BTC-USD", {"doubtful_pairs": {"BTC-USD": "old"}}, PRIORITY_SECONDS,
      "the price of the priority pair BTC-USD can't be trusted: old"),
 ]  # fmt: skip
 
@@ -157,6 +158,36 @@ def test_many_lost_connections_are_one_alert(bench: Bench) -> None:
     up = (True, *[False] * 2)
     assert bench.keys(60, up=up) == [("connections:lost", FIRING)]
     assert [alert.text for alert in bench.rules.firing()] == ["down for over 20 s: conn_001, conn_002"]
+
+
+def test_pairs_that_one_cause_hits_are_one_alert(bench: Bench) -> None:
+    pairs = {f"P{number}-USD": "" for number in range(326)}
+    bad = {"pairs": pairs, "doubtful_pairs": dict.fromkeys(pairs, "its connection was lost, or is silent")}
+    (alert,) = bench.look(60, **bad)
+    assert (alert.key, alert.severity, alert.symbol) == ("priority:others", module.CRITICAL, None)
+    assert alert.text == (
+        "the prices of 326 priority pairs can't be trusted: P0-USD, P1-USD, P2-USD and 323 more: "
+        "its connection was lost, or is silent"
+    )
+    (over,) = bench.look(60, pairs=pairs)
+    assert (over.state, over.text) == (
+        RESOLVED, "of the priority pairs that could not be trusted, 326 can be trusted again"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pairs", "text"),
+    [
+        ({"A-USD": ""}, "the price of the priority pair A-USD can be trusted again"),
+        ({}, "A-USD is no priority pair any more: its price is not judged as one"),
+        ({"A-USD": "the exchange says trading_disabled=true"},
+         "the price of the priority pair A-USD is not judged any more: the exchange says trading_disabled=true"),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_pair_s_alert_says_what_is_so(bench: Bench, pairs: dict[str, str], text: str) -> None:
+    bench.look(10, pairs={"A-USD": ""}, doubtful_pairs={"A-USD": "old"})
+    (over,) = bench.look(10, pairs=pairs)
+    assert (over.key, over.state, over.text) == ("priority:A-USD", RESOLVED, text)
 
 
 @pytest.mark.parametrize("excuse", [{"status": HealthStatus.STARTING}, {"draining": True}])

@@ -183,6 +183,79 @@ def test_a_product_that_was_silent_for_all_windows_raises_none() -> None:
     assert detecting.trade("BTC-USD", 1e6, START + 100 * WINDOW) is None
 
 
+# -- what was not proved ---------------------------------------------------------------------------------
+
+
+def test_an_outage_is_no_quiet_market() -> None:
+    detecting = detector()
+    now = usual(detecting, 4)
+    detecting.doubt("BTC-USD", now)
+    now += 5 * WINDOW + 13  # nothing came
+    for step in range(int(6 * WINDOW)):
+        assert detecting.trade("BTC-USD", 1.0, now + step) is None
+    alert = detecting.trade("BTC-USD", 31.0, now + 6 * WINDOW)  # it is still known what is usual
+    assert alert is not None
+    assert alert.avg_vol == 60.0
+
+
+def test_windows_that_ended_before_it_was_noticed_count_for_nothing() -> None:
+    detecting = detector()
+    now = usual(detecting, 4)
+    window = detecting._windows["BTC-USD"]
+    assert detecting.trade("BTC-USD", 1.0, now + 3 * WINDOW) is None  # as if the market had been quiet
+    mean = window.mean()
+    assert mean is not None
+    assert mean < 40
+    detecting.doubt("BTC-USD", now)
+    assert window.mean() == 60.0
+
+
+def test_a_trade_that_proves_nothing_ends_no_doubt() -> None:
+    detecting = detector()
+    now = usual(detecting, 4)
+    detecting.doubt("BTC-USD", now)
+    for step in range(int(3 * WINDOW)):  # one in ten comes
+        assert step % 10 or detecting.trade("BTC-USD", 1.0, now + step, proved=False) is None
+    assert detecting._windows["BTC-USD"].mean() == 60.0
+    assert detecting.trade("BTC-USD", 1.0, now + 3 * WINDOW) is None
+    assert detecting._windows["BTC-USD"].doubted is False
+
+
+def test_a_pause_within_a_window_costs_that_window_alone() -> None:
+    window = VolumeWindow(WINDOW, START)
+    for step in range(int(8 * WINDOW)):
+        if step == 4 * WINDOW + 30:
+            window.doubt(START + step - 2)
+        if step == 4 * WINDOW + 33:
+            window.prove(START + step)
+        window.add(1.0, START + step)
+    # four before it, and three from the 33rd second on
+    assert [volume for _, volume in window._history] == [60.0] * 7
+
+
+def test_what_never_traded_can_not_be_doubted() -> None:
+    detecting = detector()
+    detecting.doubt("BTC-USD", START)
+    assert detecting.products() == []
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.sampled_from(["trade", "unproved", "doubt"])), max_size=60))
+def test_nothing_unproved_is_in_the_mean(steps: list[tuple[int, str]]) -> None:
+    window, now, doubted = VolumeWindow(WINDOW, START), START, [0.0]
+    for seconds, what in steps:
+        now += seconds
+        if what == "doubt":
+            window.advance(now)
+            window.doubt(now - 1)
+            doubted.append(now)
+        else:
+            if what == "trade" and window.doubted:
+                window.prove(now)
+            window.add(1.0, now)
+        for end, _ in window._history:
+            assert not any(end - BUCKETS < at < end for at in doubted)
+
+
 def test_products_do_not_know_of_each_other() -> None:
     detecting = detector()
     now = usual(detecting, 4)

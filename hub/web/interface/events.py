@@ -13,7 +13,7 @@ from hub.web.interface.schema import Notes
 
 TO_CLIENT, TO_HUB = "to the client", "to the hub"
 TICK = {**TICKER, "sent_at": {"optional": True}}
-ANYTHING = {"optional": True, "type": None}  # what clients send each other is not looked at
+ANYTHING = {"optional": True, "type": None}  # a number may be a text, and null; see hub.detect.relayed
 NAMES = {"description": "Ids, and patterns in which `*` stands for a whole side: `*-EUR`, `BTC-*`, `*-*`."}
 CHOICE: Notes = {"products": NAMES, "unknown": {"items": {"type": "string"}, "description": "Not watched."}}
 NO_CHOICE = {"type": "object", "required": ["success", "error"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hub.detect.health import Readiness
 from hub.detect.rules import CRITICAL, FIRING, INFO, ONCE, RESOLVED, WARNING
 from hub.detect.rules import KINDS as KINDS_OF_ALERTS
-from hub.journal import KINDS, TONES
+from hub.journal import ALERT_EVENTS, KINDS, TONES
 from hub.model import ConnectionStatus, HealthStatus, Trust
 from hub.rings import RANGES
 from hub.web.interface.glossary import one_of, or_null
@@ -120,6 +120,7 @@ PRIORITY = (
         "Of each, the latest ticker leaves as `priority_ticker_update`: at once, then at most once a second.",
         notes={
             "totalPriorityPairs": "How many.", "priorityPairs": "In the order of adding.",
+            "pinned": {"items": {"type": "string"}, "description": "Those of `PRIORITY_PAIRS`: they stay."},
             "updateInterval": "In milliseconds.",
             "lastUpdates": {"map": True, "description": "Product → when its last update left, or null."},
             "lastUpdates.*": {"null": True},
@@ -194,13 +195,15 @@ PAST = (
         "GET /signals", "What was", "The alerts that were sent", "Signals",
         queries=(
             Query("symbol", "Only of this product.", ANY_PRODUCT),
+            Query("event", "Only those that left as this event.", {**TEXT, "enum": [*ALERT_EVENTS]}),
             Query("limit", "How many; over 200 counts as that.", {**LIMIT, "default": 50}),
         ),
         also={400: "a parameter that can't be; the text says which"},
         notes={
-            "signals": "The newest first.", "signals[].event": or_null("string", "The event as which it left."),
+            "signals": "The newest first; the hub's own, the market's and clients' have a third of the room each.",
+            "signals[].event": or_null("string", "The event as which it left."),
             "signals[].symbol": or_null("string", "The product, if it names one."),
-            "signals[].payload": {"free": True, "null": True, "description": "What was sent; null if it is long."},
+            "signals[].payload": {"free": True, "null": True, "description": "What was sent, if it is short and one."},
         },
     ),
 )  # fmt: skip
