@@ -46,18 +46,29 @@ class Budget:
 
 
 def client_address(environ: Mapping[str, Any], trusted: Sequence[Network]) -> str:
-    """Return whose request it is: the peer, or the last in ``X-Forwarded-For`` that is no trusted proxy of ours."""
-    address = str(environ.get("REMOTE_ADDR", ""))
+    """Return whose request it is: the peer, or the last in ``X-Forwarded-For`` that is no trusted proxy of ours.
+
+    Where that is no address, it is the peer: else whoever may write there would be a new one with each request.
+    """
+    peer = address = str(environ.get("REMOTE_ADDR", ""))
     forwarded = [item.strip() for item in str(environ.get("HTTP_X_FORWARDED_FOR", "")).split(",") if item.strip()]
     while forwarded and _is_trusted(address, trusted):
         address = forwarded.pop()
+        if "%" in address or _parsed(address) is None:  # a scope may be any text
+            return peer
     return address
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        found = ipaddress.ip_address(address)
+        return ipaddress.ip_address(address)
     except ValueError:
+        return None
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    found = _parsed(address)
+    if found is None:
         return False
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:  # as a socket for both shows it
         found = found.ipv4_mapped

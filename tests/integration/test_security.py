@@ -54,7 +54,7 @@ def test_who_asks_too_often_is_told_to_wait_and_others_are_not(hub_factory: Call
 
 def test_tokens_can_not_be_guessed_at(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(
-        SMALL, API_TOKENS="right-token", ADMIN_TOKEN="right-admin-token", BAD_TOKENS_PER_MINUTE="3",
+        SMALL, API_TOKENS="right-token-16-signs", ADMIN_TOKEN="right-admin-token", BAD_TOKENS_PER_MINUTE="3",
         TRUSTED_PROXIES="127.0.0.1",
     )  # fmt: skip
 
@@ -74,23 +74,23 @@ def test_tokens_can_not_be_guessed_at(hub_factory: Callable[..., HubProcess]) ->
 
     rotate = "/connections/conn_000/rotate"
     assert [ask("/tickers", "wrong", "198.51.100.1") for _ in range(4)] == [401, 401, 401, 429]
-    assert ask("/tickers", "right-token", "198.51.100.1") == 429, "not even looked at"
+    assert ask("/tickers", "right-token-16-signs", "198.51.100.1") == 429, "not even looked at"
     assert ask(rotate, "right-admin-token", "198.51.100.1", "POST") == 429
     # before there is a session: a transport that fails is tried again, a refused namespace ends a browser's client
-    assert join("right-token", "198.51.100.1") == "bad_tokens"
+    assert join("right-token-16-signs", "198.51.100.1") == "bad_tokens"
     assert [ask(rotate, "wrong", "198.51.100.2", "POST") for _ in range(4)] == [401, 401, 401, 429]
     assert all("A token is needed" in join("wrong", "198.51.100.3") for _ in range(3))
     poll, claimed = hub.url + "/socket.io/?EIO=4&transport=polling", {"X-Forwarded-For": "198.51.100.3"}
     refused = requests.get(poll, headers=claimed, timeout=5)
     assert (refused.status_code, refused.json()) == (503, {"error": "bad_tokens"})
     assert int(refused.headers["Retry-After"]) > 0
-    assert ask("/tickers", "right-token", "198.51.100.4") == 200
-    assert join("right-token", "198.51.100.4") == "in"
-    for path in ("/tickers?token=right-token", "/tickers?access_token=right-token", "/socket.io/?token=right-token"):
-        assert requests.get(hub.url + path, timeout=5).status_code in (400, 401), "a token in a URL is none"
-    counters = requests.get(hub.url + "/health", headers={"Authorization": "Bearer right-token"}, timeout=5).json()[
-        "counters"
-    ]
+    assert ask("/tickers", "right-token-16-signs", "198.51.100.4") == 200
+    assert join("right-token-16-signs", "198.51.100.4") == "in"
+    for path in ("/tickers?token=", "/tickers?access_token=", "/socket.io/?token="):
+        refused = requests.get(f"{hub.url}{path}right-token-16-signs", timeout=5)
+        assert refused.status_code in (400, 401), "a token in a URL is none"
+    right = {"Authorization": "Bearer right-token-16-signs"}
+    counters = requests.get(hub.url + "/health", headers=right, timeout=5).json()["counters"]
     assert (counters["bad_tokens"], counters["refused_bad_tokens"]) == (9, 6)
 
 
