@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import orjson
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from hub.logs import Cooldown
-from hub.web.origins import origin_allowed
+from hub.web.door import Door
 from hub.web.rates import Rates, TooMany
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -42,6 +42,15 @@ def json_response(body: Any, status: int = 200) -> Response:
 def error_response(message: str, status: int, **more: Any) -> Response:
     """Return the JSON that every error is: an object with ``error``, a text."""
     return json_response({"error": message, **more}, status)
+
+
+def harden(response: Response) -> Response:
+    """Add the headers that every answer has; nobody keeps one, but for the files of ``static``."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.vary.add("Origin")
+    return response
 
 
 def without_api_token(view: View) -> View:
@@ -80,16 +89,17 @@ def presented_token() -> str | None:
 
 
 def install(
-    app: Flask, origins: Collection[str], tokens: Collection[str], rates: Rates, settle: Callable[[], None]
+    app: Flask, door: Door, tokens: Collection[str], rates: Rates, settle: Callable[[], None]
 ) -> None:  # fmt: skip
     """Guard every route of the application; ``settle`` waits, after a pause of the hub, until it has caught up."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
     @app.before_request
     def check() -> Response | None:
+        g.origin_known = door.admits(request.headers.get("Origin"), request.environ)
         if request.path not in UNLIMITED:
             rates.count_request(request.environ)
-        if not origin_allowed(request.headers.get("Origin"), request.environ, origins):
+        if not g.origin_known:
             return error_response("Origin not allowed", 403)
         if not _view_is("answers_at_once"):
             settle()
@@ -103,17 +113,13 @@ def install(
 
     @app.after_request
     def add_headers(response: Response) -> Response:
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.vary.add("Origin")
+        harden(response)
         origin = request.headers.get("Origin")
-        if origin and origin_allowed(origin, request.environ, origins):
+        if origin and g.origin_known:
             response.headers["Access-Control-Allow-Origin"] = origin
             if request.method == "OPTIONS":
                 response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE, OPTIONS"
                 response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
-        if response.mimetype == "application/json":
-            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     @app.errorhandler(TooMany)
