@@ -25,6 +25,7 @@ from hub.web.operators import add_operators
 from hub.web.probes import Probes
 from hub.web.rates import Rates
 from hub.web.rest import make_blueprint
+from hub.web.shared_body import SharedBodies
 from hub.web.status import Status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,16 +45,17 @@ def create_app(
     guard.install(app, door, hub.settings.api_tokens, rates, hub.watch.settle)
     actions = Actions(hub, rates, Drills(hub, simulator) if simulator is not None else None)
     status, probes, registry = Status(hub), Probes(hub), make_registry(hub)
+    bodies = SharedBodies()
     for name, prefix in (("root", None), ("api", "/api")):
-        routes = make_blueprint(hub, name)
-        add_dashboard(routes, hub)
-        add_board(routes, hub)
-        add_history(routes, hub)
-        add_operators(routes, hub, sources or {})
+        routes = make_blueprint(hub, name, bodies)
+        add_dashboard(routes, hub, bodies)
+        add_board(routes, hub, bodies)
+        add_history(routes, hub, bodies)
+        add_operators(routes, hub, bodies, sources or {})
         add_documents(routes, hub)
         actions.add_to(routes)
         status.add_to(routes)
-        add_metrics(routes, registry)
+        add_metrics(routes, registry, bodies)
         probes.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
     socketio = make_socketio(app, hub, rates, door)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
@@ -97,12 +98,14 @@ def install(
     @app.before_request
     def check() -> Response | None:
         g.origin_known = door.admits(request.headers.get("Origin"), request.environ)
-        if request.path not in UNLIMITED:
+        limited = request.path not in UNLIMITED
+        if limited:
             rates.count_request(request.environ)
         if not g.origin_known:
             return error_response("Origin not allowed", 403)
         if not _view_is("answers_at_once"):
             settle()
+        g.begun = time.thread_time() if limited else None
         if request.method == "OPTIONS" or not tokens or not _needs_api_token():
             return None
         if rates.token_valid(request.environ, presented_token(), tokens):
@@ -114,6 +117,8 @@ def install(
     @app.after_request
     def add_headers(response: Response) -> Response:
         harden(response)
+        if (begun := g.get("begun")) is not None:
+            rates.count_work(request.environ, time.thread_time() - begun, response.content_length or 0)
         origin = request.headers.get("Origin")
         if origin and g.origin_known:
             response.headers["Access-Control-Allow-Origin"] = origin
