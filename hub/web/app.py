@@ -13,10 +13,10 @@ from hub.hub import PriceHub
 from hub.metrics import make_registry
 from hub.web import guard
 from hub.web.actions import Actions
+from hub.web.admission import WHY_NOT, Admission
 from hub.web.board import add_board
 from hub.web.dashboard import add_dashboard
 from hub.web.documents import add_documents
-from hub.web.door import WHY_NOT, Door
 from hub.web.drills import Control, Drills
 from hub.web.events import make_socketio
 from hub.web.history import add_history
@@ -41,8 +41,8 @@ def create_app(
     """
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
-    rates, door = Rates(hub.settings, hub.counters), Door(hub.settings, hub.counters)
-    guard.install(app, door, hub.settings.api_tokens, rates, hub.watch.settle)
+    rates, admission = Rates(hub.settings, hub.counters), Admission(hub.settings, hub.counters)
+    guard.install(app, admission, hub.settings.api_tokens, rates, hub.watch.settle)
     actions = Actions(hub, rates, Drills(hub, simulator) if simulator is not None else None)
     status, probes, registry = Status(hub), Probes(hub), make_registry(hub)
     bodies = SharedBodies()
@@ -58,11 +58,11 @@ def create_app(
         add_metrics(routes, registry, bodies)
         probes.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
-    socketio = make_socketio(app, hub, rates, door)
+    socketio = make_socketio(app, hub, rates, admission)
     with_socketio = app.wsgi_app
 
     def wsgi_app(environ: dict[str, Any], start_response: Any) -> Any:
-        if not door.knows_name(environ):
+        if not admission.knows_name(environ):
             return guard.harden(guard.error_response(WHY_NOT, 421))(environ, start_response)
         if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
             environ["wsgi.input_terminated"] = True  # the server ends such a body by itself; Flask wants to be told

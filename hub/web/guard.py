@@ -12,7 +12,7 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from hub.logs import Cooldown
-from hub.web.door import Door
+from hub.web.admission import Admission
 from hub.web.rates import Rates, TooMany
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -90,14 +90,14 @@ def presented_token() -> str | None:
 
 
 def install(
-    app: Flask, door: Door, tokens: Collection[str], rates: Rates, settle: Callable[[], None]
+    app: Flask, admission: Admission, tokens: Collection[str], rates: Rates, settle: Callable[[], None]
 ) -> None:  # fmt: skip
     """Guard every route of the application; ``settle`` waits, after a pause of the hub, until it has caught up."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
     @app.before_request
     def check() -> Response | None:
-        g.origin_known = door.admits(request.headers.get("Origin"), request.environ)
+        g.origin_known = admission.admits(request.headers.get("Origin"), request.environ)
         limited = request.path not in UNLIMITED
         if limited:
             rates.count_request(request.environ)
@@ -118,7 +118,8 @@ def install(
     def add_headers(response: Response) -> Response:
         harden(response)
         if (begun := g.get("begun")) is not None:
-            rates.count_work(request.environ, time.thread_time() - begun, response.content_length or 0)
+            seconds = g.get("work_seconds", time.thread_time() - begun)  # without what was waited for
+            rates.count_work(request.environ, seconds, response.content_length or 0)
         origin = request.headers.get("Origin")
         if origin and g.origin_known:
             response.headers["Access-Control-Allow-Origin"] = origin

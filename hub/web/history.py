@@ -14,6 +14,7 @@ from hub.rings import RANGES
 from hub.web.arguments import limit, product_id, since
 from hub.web.guard import error_response, json_response
 from hub.web.shared_body import SharedBodies
+from hub.web.signals import fitting
 
 JOURNAL_LIMITS = (200, 1_000)  # what is given unasked, and at most
 SIGNALS_LIMITS = (50, 200)  # with up to 4 KB each
@@ -66,7 +67,7 @@ def add_history(routes: Blueprint, hub: PriceHub, bodies: SharedBodies) -> None:
             }
             for entry in hub.journal.query(kinds=("alert",), product=symbol, limit=at_most)
         ]  # fmt: skip
-        return json_response({"count": len(found), "signals": found, "simulated": hub.simulated})
+        return json_response({"count": len(found), "signals": fitting(found), "simulated": hub.simulated})
 
 
 def _range() -> str:

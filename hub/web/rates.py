@@ -23,6 +23,7 @@ LEAST_MS_PER_SECOND = 50.0
 MOST_MS = 100.0  # that one answer is charged: what gives way while it is made is charged for others' work, too
 BYTES_PER_MS = 2_000_000  # what it takes to send an answer
 WINDOW_SECONDS = 10  # of requests: long enough for a page with all of its files
+WORK_SECONDS = 4  # and of what they take, which must not come all at once
 MAX_ADDRESSES = 10_000  # that are counted at a time, 2 MB; past it the ones counted longest are forgotten
 _warn = Cooldown(logging.getLogger(__name__))
 
@@ -100,7 +101,7 @@ class Rates:
         # in microseconds
         allowed_ms = max(LEAST_MS_PER_SECOND, settings.rate_limit_per_second * MS_PER_REQUEST)
         self._work = _Limit(RateLimitItemPerSecond, bool(settings.rate_limit_per_second) * int(allowed_ms * 1_000)
-                            * WINDOW_SECONDS, WINDOW_SECONDS, clock)  # fmt: skip
+                            * WORK_SECONDS, WORK_SECONDS, clock)  # fmt: skip
         self._bad_tokens = _Limit(RateLimitItemPerMinute, settings.bad_tokens_per_minute, 1, clock)
 
     def count_request(self, environ: Mapping[str, Any]) -> None:

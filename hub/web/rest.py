@@ -61,12 +61,13 @@ INDEX = (
 )
 
 
-def make_blueprint(hub: PriceHub, name: str, bodies: SharedBodies) -> Blueprint:
-    """Return the routes on a hub; ``name`` tells the copies under different prefixes apart."""
+def make_blueprint(hub: PriceHub, name: str, bodies: SharedBodies | None = None) -> Blueprint:
+    """Return the routes on a hub; ``name`` tells the copies under different prefixes apart, which share ``bodies``."""
+    bodies = bodies or SharedBodies()
     routes = Blueprint(name, __name__)
 
     @routes.get("/health")
-    @bodies.shared()
+    @bodies.shared(urgent=True)
     def health() -> Response:
         summary = hub.get_health_summary()
         up = summary["connected_connections"] > 0 and summary["status"] != HealthStatus.CRITICAL

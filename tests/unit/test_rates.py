@@ -60,10 +60,10 @@ def test_who_asks_for_dear_answers_may_do_so_less_often() -> None:
             done += 1
         return done
 
-    assert answers(0.3) == 1_000  # the number counts
-    assert answers(5.0) == 100  # the time does: 50 ms a second
-    assert answers(0.5, 1_500_000) == 400  # and what is sent
-    assert answers(5_000.0) == 5, "one that waited is charged no more than 100 ms"
+    assert answers(0.1) == 1_000  # the number counts
+    assert answers(5.0) == 40  # the time does: 50 ms a second
+    assert answers(0.5, 1_000_000) == 200  # and what is sent
+    assert answers(5_000.0) == 2, "one that waited is charged no more than 100 ms"
     assert bench.asks("192.0.2.2"), "others do not notice"
     assert bench.counters["refused_rate_limit"] == 1
     assert bench.counters["refused_work_limit"] == 3

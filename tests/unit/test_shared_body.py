@@ -26,7 +26,7 @@ class Bench:
         return Response(b"x" * size, headers={"Number": str(self.made)})
 
     def ask(self, key: Any = "key", size: int = 1) -> int:
-        return int(dict(self.bodies.body(key, lambda: self.make(size)).headers)["Number"])
+        return int(dict(self.bodies.body(key, lambda: self.make(size))[0].headers)["Number"])
 
 
 def test_while_few_ask_each_sees_what_it_has_just_done() -> None:
@@ -86,34 +86,45 @@ def test_what_is_old_is_given_back() -> None:
     assert bench.bodies._bytes == 7
 
 
-def test_who_asks_while_a_body_is_made_gets_that_one() -> None:
-    bodies, begun, go_on, made = SharedBodies(), threading.Event(), threading.Event(), []
+def test_bodies_are_made_one_after_another_and_who_waited_gets_what_came_meanwhile() -> None:
+    looks: list[float] = []
 
-    def make() -> Response:
-        made.append(1)
+    def clock() -> float:
+        looks.append(len(looks))
+        return looks[-1]
+
+    bodies, begun, go_on = SharedBodies(clock), threading.Event(), threading.Event()
+    made: list[str] = []
+
+    def make(name: str) -> Response:
+        made.append(name)
         begun.set()
         assert go_on.wait(5)
-        return Response(b"the one")
+        return Response(name)
 
     got: list[bytes] = []
-    threads = [threading.Thread(target=lambda: got.append(bodies.body("key", make).data)) for _ in range(5)]
+    names = ["first", *["second"] * 5]
+    threads = [threading.Thread(target=lambda name=name: got.append(bodies.body(name, lambda: make(name))[0].data))
+               for name in names]  # fmt: skip
     threads[0].start()
     assert begun.wait(5)
     for thread in threads[1:]:
         thread.start()
+    eventually(lambda: len(looks) == 8)  # one at the start, two of the first, one of each that waits now
+    assert bodies.body("urgent", lambda: Response(b"at once"), urgent=True)[0].data == b"at once"
+    assert made == ["first"]
     go_on.set()
     for thread in threads:
         thread.join(5)
-    assert got == [b"the one"] * 5
-    assert len(made) == 1
-    assert not bodies._making
+    assert sorted(got) == sorted(name.encode() for name in names)
+    assert made == ["first", "second"]
 
 
 def test_a_bug_while_a_body_is_made_holds_nobody_up() -> None:
     bodies = SharedBodies()
     with pytest.raises(ZeroDivisionError):
         bodies.body("key", lambda: Response(str(1 // 0)))
-    assert bodies.body("key", lambda: Response(b"well")).data == b"well"
+    assert bodies.body("key", lambda: Response(b"well"))[0].data == b"well"
 
 
 def test_an_answer_keeps_its_status_and_headers_and_nonsense_is_never_kept() -> None:
@@ -133,4 +144,3 @@ def test_an_answer_keeps_its_status_and_headers_and_nonsense_is_never_kept() -> 
     assert client.head("/").data == b""
     assert [client.get("/?n=x").text for _ in range(2)] == ["3", "4"]
     assert len(bench.bodies._bodies) == 2
-    eventually(lambda: not bench.bodies._making)

@@ -200,7 +200,7 @@ PAST = (
         notes={
             "signals": "The newest first.", "signals[].event": or_null("string", "The event as which it left."),
             "signals[].symbol": or_null("string", "The product, if it names one."),
-            "signals[].payload": {"free": True, "null": True, "description": "What was sent; null if it is long."},
+            "signals[].payload": {"free": True, "null": True, "description": "What was sent; null where that is long."},
         },
     ),
 )  # fmt: skip

@@ -8,23 +8,23 @@ from collections import Counter
 import pytest
 
 from hub.settings import Settings
-from hub.web import door as module
-from hub.web.door import AGAIN_SECONDS, LINES_A_MINUTE, MAX_NAMED, Door
+from hub.web import admission as module
+from hub.web.admission import AGAIN_SECONDS, LINES_A_MINUTE, MAX_NAMED, Admission
 
 
 class Bench:
-    """A door with a clock that is set by hand."""
+    """One with a clock that is set by hand."""
 
     def __init__(self, **settings: object) -> None:
         self.now = 1_000.0
         self.counters: Counter[str] = Counter()
-        self.door = Door(Settings(**settings), self.counters, lambda: self.now)  # type: ignore[arg-type]
+        self.admission = Admission(Settings(**settings), self.counters, lambda: self.now)  # type: ignore[arg-type]
 
     def asks_for(self, host: str, address: str = "192.0.2.1") -> bool:
-        return self.door.knows_name({"HTTP_HOST": host, "REMOTE_ADDR": address})
+        return self.admission.knows_name({"HTTP_HOST": host, "REMOTE_ADDR": address})
 
     def comes_from(self, origin: str) -> bool:
-        return self.door.admits(origin, {"HTTP_HOST": "localhost:5000", "REMOTE_ADDR": "192.0.2.1"})
+        return self.admission.admits(origin, {"HTTP_HOST": "localhost:5000", "REMOTE_ADDR": "192.0.2.1"})
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -73,5 +73,5 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
     for number in range(MAX_NAMED + 100):
         bench.asks_for(f"{number}.{'x' * 5_000}.example")
-    assert len(bench.door._named) == MAX_NAMED
-    assert max(len(name) for _, name in bench.door._named) == module.MAX_CHARACTERS
+    assert len(bench.admission._named) == MAX_NAMED
+    assert max(len(name) for _, name in bench.admission._named) == module.MAX_CHARACTERS

@@ -21,7 +21,7 @@ MAX_CHARACTERS = 200
 log = logging.getLogger(__name__)
 
 
-class Door:
+class Admission:
     """Owner of what is allowed, and of who was named in the log: each stranger once in a while, so many a minute."""
 
     def __init__(
