@@ -18,6 +18,10 @@ AGAIN_SECONDS = 600.0  # after which the same stranger is named again
 LINES_A_MINUTE = 20
 MAX_NAMED = 1_000  # strangers that are remembered; past it, the ones named longest ago are forgotten
 MAX_CHARACTERS = 200
+_TOLD = {
+    "host": "refused a request host=%r address=%s: if it is yours, set ALLOWED_HOSTS%s",
+    "origin": "refused a request origin=%r address=%s: if it is yours, set FRONTEND_URL%s",
+}
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +78,4 @@ class Admission:
         self._named[key] = now
         held, self._held = self._held, 0
         more = f" (and {held} more like it)" if held else ""
-        setting = "ALLOWED_HOSTS" if what == "host" else "FRONTEND_URL"
-        log.warning("refused a request %s=%r address=%s: if it is yours, set %s%s", what, key[1],
-                    client_address(environ, self._trusted), setting, more)  # fmt: skip
+        log.warning(_TOLD[what], key[1], client_address(environ, self._trusted), more)

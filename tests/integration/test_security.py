@@ -122,7 +122,8 @@ def test_a_page_that_has_its_name_resolve_to_the_hub_gets_nothing(target: HubPro
     assert requests.get(target.url + "/prices", headers={"Host": "backend:5000"}, timeout=5).status_code == 200
 
 
-def test_each_refused_origin_is_named_in_the_log(target: HubProcess) -> None:
+def test_each_refused_origin_is_named_in_the_log(hub_factory: Callable[..., HubProcess]) -> None:
+    target = hub_factory(SMALL)
     for name in ("one.example", "two.example"):
         for path, status in (("/prices", 403), ("/socket.io/?EIO=4&transport=polling", 400)):
             origin = {"Origin": f"https://{name}"}
