@@ -20,6 +20,8 @@ from hub import __version__, usage
 from hub.alerts.targets import TargetError, target_of
 from hub.settings import BOTH, DIALECT_OF_HOST, DIALECTS, EXCHANGE_WS_URL, Settings
 
+HIDDEN = "(hidden)"
+
 
 class SettingsError(ValueError):
     """Settings that can't be run; ``problems`` names each, with the setting and where it came from."""
@@ -46,7 +48,7 @@ class Loaded:
             told = public(value)
             shown = ",".join(map(str, told)) if isinstance(told, list) else "" if told is None else str(told)
             if item.metadata["secret"] and value:
-                shown = f"(hidden, {len(value)} set)" if isinstance(value, tuple) else "(hidden)"
+                shown = f"(hidden, {len(value)} set)" if isinstance(value, tuple) else HIDDEN
             lines.append(f"{item.name.upper()} = {shown or '(unset)'}  ({self.sources[item.name]})")
         return "\n".join(lines)
 
@@ -66,7 +68,7 @@ def shown(settings: Settings, sources: Mapping[str, str]) -> dict[str, dict[str,
 
 
 def public(value: Any) -> Any:
-    """Return a setting's value as JSON has it; of a URL without what may be a password or a key."""
+    """Return a setting's value as JSON has it; of a URL without what may be a password or a key, its path included."""
     if isinstance(value, tuple):
         return [public(item) for item in value]
     if value is None or isinstance(value, bool | int | float):
@@ -75,8 +77,9 @@ def public(value: Any) -> Any:
     if "://" not in text:
         return text
     parts = urlsplit(text)
+    hidden = {name: HIDDEN for name in ("path", "query") if getattr(parts, name).strip("/")}
     host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="(hidden)" if parts.query else "", fragment="").geturl()
+    return parts._replace(netloc=host, fragment="", **hidden).geturl()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,6 +123,12 @@ def _read_dotenv(path: Path, problems: list[str]) -> dict[str, str]:
     return values
 
 
+def _may_hold_a_key(name: str, text: str) -> bool:
+    """Tell whether a value that could not be read may be a URL with more than a host in it."""
+    scheme, _, beyond = text.rpartition("://")
+    return "@" in text or (name.endswith("_URL") and any(sign in scheme + beyond.rstrip("/") for sign in "/?#\\"))
+
+
 def _check_together(settings: Settings, problems: list[str]) -> None:
     if settings.backoff_base_seconds > settings.backoff_cap_seconds:
         problems.append("BACKOFF_BASE_SECONDS: must not be above BACKOFF_CAP_SECONDS")
@@ -153,8 +162,9 @@ def _check_together(settings: Settings, problems: list[str]) -> None:
 def load(arguments: Sequence[str], environment: Mapping[str, str], dotenv: Path | None = Path(".env")) -> Loaded:
     """Read and check the settings.
 
-    An empty value counts as unset, as compose files pass it. Raises ``SettingsError`` with every problem; exits by
-    itself only for ``--help`` and for flags that do not exist.
+    An empty value counts as unset, as compose files pass it; so does a blank one, but for secrets: who wrote something
+    there meant to close something. Raises ``SettingsError`` with every problem; exits by itself only for ``--help`` and
+    for flags that do not exist.
     """
     problems: list[str] = []
     flags = _parse(arguments)
@@ -164,15 +174,16 @@ def load(arguments: Sequence[str], environment: Mapping[str, str], dotenv: Path 
     for item in dataclasses.fields(Settings):
         name = item.name.upper()
         candidates = {"flag": flags.get(item.name), "environment": environment.get(name), ".env": from_file.get(name)}
-        source, raw = next((found for found in candidates.items() if found[1] and found[1].strip()), ("default", None))
+        secret = item.metadata["secret"]
+        given = ((source, raw) for source, raw in candidates.items() if raw and (secret or raw.strip()))
+        source, raw = next(given, ("default", None))
         sources[item.name] = source
         if raw is None:
             continue
         try:
             values[item.name] = item.metadata["parse"](raw.strip())
         except ValueError as error:
-            # a URL may hold a password
-            shown = "(hidden)" if item.metadata["secret"] or "@" in raw else repr(raw[:200])
+            shown = HIDDEN if secret or _may_hold_a_key(name, raw) else repr(raw[:200])
             problems.append(f"{name}: {error}; it is {shown} (from {source})")
     settings = Settings(**values)
     _check_together(settings, problems)

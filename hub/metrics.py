@@ -47,9 +47,9 @@ IGNORED = "ignored_"
 REFUSED_FRAMES = (*exchange.REASONS, *advanced_trade.REASONS, "exchange_error", "sequence_gap", f"{IGNORED}unknown")
 CUTS = (*(reason.name.lower() for reason in CutReason), "ping_timeout")
 REFUSALS = (
-    "too_many_clients", "too_many_clients_of_ip", "origins", "clients_without_token", "actions_without_token",
-    "rate_limit", "bad_tokens", "too_large", "frames", "polls", "bad_packets", "bad_subscribe", "bad_latency_sample",
-    "bad_spike_alert",
+    "too_many_clients", "too_many_clients_of_ip", "hosts", "origins", "clients_without_token", "actions_without_token",
+    "rate_limit", "work_limit", "bad_tokens", "too_large", "frames", "polls", "bad_packets", "bad_subscribe",
+    "bad_latency_sample", "bad_spike_alert",
 )  # fmt: skip
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)

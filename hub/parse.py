@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 PRODUCT_ID = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}")
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+MIN_TOKEN_LENGTH, MAX_TOKEN_LENGTH = 16, 200
 NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)$")  # of a last label: the host is meant as an IPv4 address
 SELECTOR = re.compile(r"!?([A-Z0-9]{1,20}|\*)-([A-Z0-9]{1,20}|\*)|top:[1-9][0-9]{0,3}")  # see hub.feed.selectors
 
@@ -65,26 +66,24 @@ def flag(value: str) -> bool:
 
 
 def words(value: str) -> tuple[str, ...]:
-    """Return what the commas separate, each once."""
-    return tuple(dict.fromkeys(item.strip() for item in value.split(",") if item.strip()))
-
-
-def tokens(value: str) -> tuple[str, ...]:
-    """Return words that fit into a header; raises without showing them."""
-    found = words(value)
-    if not all(re.fullmatch("[!-~]{1,200}", item) for item in found):
-        raise ValueError("must be tokens of at most 200 letters, digits or signs of ASCII, without spaces")
+    """Return what the commas separate, each once; raises where that is nothing: to unset a list, leave it empty."""
+    found = tuple(dict.fromkeys(item.strip() for item in value.split(",") if item.strip()))
+    if not found:
+        raise ValueError("must hold something besides commas and spaces; to unset it, leave it empty")
     return found
 
 
-def secret(least: int) -> Callable[[str], str]:
-    """Return a parser of a word that is hard to guess and fits into a header."""
-    def parse(value: str) -> str:
-        if not re.fullmatch(rf"[!-~]{{{least},200}}", value):
-            raise ValueError(f"must have {least} to 200 letters, digits or signs of ASCII, without spaces")
-        return value
+def tokens(value: str) -> tuple[str, ...]:
+    """Return several of what ``token`` returns."""
+    return tuple(token(item) for item in words(value))
 
-    return parse
+
+def token(value: str) -> str:
+    """Return a word that is hard to guess and fits into a header; raises without showing it."""
+    least, most = MIN_TOKEN_LENGTH, MAX_TOKEN_LENGTH
+    if not re.fullmatch(rf"[!-~]{{{least},{most}}}", value):
+        raise ValueError(f"must have {least} to {most} letters, digits or signs of ASCII, without spaces")
+    return value
 
 
 def product_ids(value: str) -> tuple[str, ...]:
@@ -114,7 +113,7 @@ def networks(value: str) -> tuple[Network, ...]:
 
 def currencies(value: str) -> str:
     """Return currency codes, separated by commas."""
-    items = words(value.upper())
+    items = words(value.upper()) if value.strip(", ") else ()
     if not items or not all(re.fullmatch(r"[A-Z0-9]{1,20}", item) for item in items):
         raise ValueError("must be one currency code such as USD, or several, comma-separated")
     return ",".join(items)
@@ -164,6 +163,15 @@ def hosts(value: str) -> tuple[str, ...]:
         return tuple(host(item) for item in words(value))
     except ValueError:
         raise ValueError("must be host names or addresses, without scheme and port") from None
+
+
+def site_names(value: str) -> tuple[str, ...]:
+    """Return host names and addresses, without ports; ``*.`` before one stands for whatever it ends, ``*`` for any."""
+    try:
+        return tuple(item if item == "*" else item[:2] + host(item[2:]) if item.startswith("*.") else host(item)
+                     for item in words(value))  # fmt: skip
+    except ValueError:
+        raise ValueError("must be names such as prices.example.com or *.example.com, without scheme and port") from None
 
 
 def web_urls(value: str) -> tuple[str, ...]:

@@ -134,14 +134,18 @@ class Settings:
     frontend_url: tuple[str, ...] = _setting(
         (), parse.origins, "allowed browser origins, comma-separated; unset: same origin only", group="Who may do what"
     )
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), parse.site_names, "names that the hub is reached by (*.example.com; *: any), besides those of FRONTEND_URL"
+    )
     trusted_proxies: tuple[Network, ...] = _setting(
         (), parse.networks, "addresses or networks of reverse proxies, whose X-Forwarded-For is believed"
     )
     api_tokens: tuple[str, ...] = _setting(
-        (), parse.tokens, "comma-separated tokens; where set, REST and Socket.IO clients must present one", secret=True
-    )
+        (), parse.tokens, "comma-separated tokens of at least 16 characters; where set, clients must present one",
+        secret=True,
+    )  # fmt: skip
     admin_token: str = _setting(
-        "", parse.secret(16), "token of at least 16 characters for the actions; unset: they are off", secret=True
+        "", parse.token, "token of at least 16 characters for the actions; unset: they are off", secret=True
     )
 
     bad_tokens_per_minute: int = _setting(

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter, deque
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import requests
@@ -98,6 +99,7 @@ class RestClient:
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
+        self._base_path = urlsplit(base_url).path  # it may hold a key, and is in no error
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "price-hub"
         self._session.trust_env = False  # no .netrc goes to the exchange
@@ -119,11 +121,14 @@ class RestClient:
             outcome = "failed"
             try:
                 with green.deadline(TOTAL_TIMEOUT_SECONDS):
-                    status, body = self._get(self._base_url + path)
+                    status, body = self._get(path)
                 self._ease(status)
                 outcome = "ok" if status == 200 else "throttled" if status in THROTTLED else "failed"
             except (OSError, requests.RequestException, HTTPError) as error:
-                raise RestError(f"GET {path}: {type(error).__name__}: {_innermost(error)[:300]}") from error
+                said = _innermost(error)
+                if self._base_path:
+                    said = said.replace(self._base_path, "/(hidden)")
+                raise RestError(f"GET {path}: {type(error).__name__}: {said[:300]}") from error
             finally:
                 self.outcomes[outcome] += 1
         if status != 200:
@@ -153,7 +158,8 @@ class RestClient:
         """Close idle connections."""
         self._session.close()
 
-    def _get(self, url: str) -> tuple[int, bytearray]:
+    def _get(self, path: str) -> tuple[int, bytearray]:
+        url = self._base_url + path
         give_up_at = time.monotonic() + TOTAL_TIMEOUT_SECONDS
         timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         with self._session.get(url, timeout=timeout, stream=True, allow_redirects=False) as response:
@@ -163,9 +169,9 @@ class RestClient:
             for chunk in response.raw.stream(65_536, decode_content=False):
                 body += chunk
                 if len(body) > MAX_BODY_BYTES:
-                    raise RestError(f"GET {url}: body over {MAX_BODY_BYTES} bytes")
+                    raise RestError(f"GET {path}: body over {MAX_BODY_BYTES} bytes")
                 if time.monotonic() > give_up_at:  # on native threads, where no deadline interrupts
-                    raise RestError(f"GET {url}: body not complete within {TOTAL_TIMEOUT_SECONDS:g} s")
+                    raise RestError(f"GET {path}: body not complete within {TOTAL_TIMEOUT_SECONDS:g} s")
             return response.status_code, body
 
 

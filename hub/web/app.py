@@ -13,6 +13,7 @@ from hub.hub import PriceHub
 from hub.metrics import make_registry
 from hub.web import guard
 from hub.web.actions import Actions
+from hub.web.admission import WHY_NOT, Admission
 from hub.web.board import add_board
 from hub.web.dashboard import add_dashboard
 from hub.web.documents import add_documents
@@ -24,6 +25,7 @@ from hub.web.operators import add_operators
 from hub.web.probes import Probes
 from hub.web.rates import Rates
 from hub.web.rest import make_blueprint
+from hub.web.shared_body import SharedBodies
 from hub.web.status import Status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,26 +41,29 @@ def create_app(
     """
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
-    rates = Rates(hub.settings, hub.counters)
-    guard.install(app, hub.settings.frontend_url, hub.settings.api_tokens, rates, hub.watch.settle)
+    rates, admission = Rates(hub.settings, hub.counters), Admission(hub.settings, hub.counters)
+    guard.install(app, admission, hub.settings.api_tokens, rates, hub.watch.settle)
     actions = Actions(hub, rates, Drills(hub, simulator) if simulator is not None else None)
     status, probes, registry = Status(hub), Probes(hub), make_registry(hub)
+    bodies = SharedBodies()
     for name, prefix in (("root", None), ("api", "/api")):
-        routes = make_blueprint(hub, name)
-        add_dashboard(routes, hub)
-        add_board(routes, hub)
-        add_history(routes, hub)
-        add_operators(routes, hub, sources or {})
+        routes = make_blueprint(hub, name, bodies)
+        add_dashboard(routes, hub, bodies)
+        add_board(routes, hub, bodies)
+        add_history(routes, hub, bodies)
+        add_operators(routes, hub, bodies, sources or {})
         add_documents(routes, hub)
         actions.add_to(routes)
         status.add_to(routes)
-        add_metrics(routes, registry)
+        add_metrics(routes, registry, bodies)
         probes.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
-    socketio = make_socketio(app, hub, rates)
+    socketio = make_socketio(app, hub, rates, admission)
     with_socketio = app.wsgi_app
 
     def wsgi_app(environ: dict[str, Any], start_response: Any) -> Any:
+        if not admission.knows_name(environ):
+            return guard.harden(guard.error_response(WHY_NOT, 421))(environ, start_response)
         if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
             environ["wsgi.input_terminated"] = True  # the server ends such a body by itself; Flask wants to be told
         return with_socketio(environ, start_response)

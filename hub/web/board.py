@@ -9,14 +9,16 @@ from hub.audience import body as clients_body
 from hub.hub import PriceHub
 from hub.parse import PRODUCT_ID
 from hub.web.guard import error_response, json_response
+from hub.web.shared_body import SharedBodies
 
 MAX_SPARKLINES = 100
 
 
-def add_board(routes: Blueprint, hub: PriceHub) -> None:
+def add_board(routes: Blueprint, hub: PriceHub, bodies: SharedBodies) -> None:
     """Add them to the routes."""
 
     @routes.get("/connections")
+    @bodies.shared()
     def connections() -> Response:
         return json_response(slots.body(hub))
 
@@ -28,6 +30,7 @@ def add_board(routes: Blueprint, hub: PriceHub) -> None:
             return error_response(f"Connection {connection_id[:64]} not found", 404)
 
     @routes.get("/clients")
+    @bodies.shared()
     def clients() -> Response:
         return json_response(clients_body(hub))
 

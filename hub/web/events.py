@@ -19,8 +19,8 @@ from hub.fanout.latency import Stage
 from hub.fanout.limits import Limits
 from hub.hub import PriceHub
 from hub.logs import Cooldown, OncePerSecond
+from hub.web.admission import Admission
 from hub.web.guard import presented_token
-from hub.web.origins import origin_allowed
 from hub.web.rates import Rates, TooMany
 
 MAX_MESSAGE_BYTES = 65_536  # unmasking is per byte: a megabyte would block the loop for 0.17 s
@@ -43,7 +43,7 @@ class StrictJson:
         return orjson.loads(text)
 
 
-def make_socketio(app: Flask, hub: PriceHub, rates: Rates) -> SocketIO:
+def make_socketio(app: Flask, hub: PriceHub, rates: Rates, admission: Admission) -> SocketIO:
     """Attach Socket.IO to the application and the hub's events to its clients."""
     settings = hub.settings
     engine.install()
@@ -55,7 +55,7 @@ def make_socketio(app: Flask, hub: PriceHub, rates: Rates) -> SocketIO:
         async_mode=green.ASYNC_MODE,
         async_handlers=False,  # a thread an event would let one client start ten thousand
         always_connect=False,  # one that is refused is told why, and was never connected
-        cors_allowed_origins=lambda origin, environ: origin_allowed(origin, environ, settings.frontend_url),
+        cors_allowed_origins=admission.knows_origin,
         max_http_buffer_size=MAX_MESSAGE_BYTES,
         http_compression=False,
         json=StrictJson,

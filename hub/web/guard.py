@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import orjson
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from hub.logs import Cooldown
-from hub.web.origins import origin_allowed
+from hub.web.admission import Admission
 from hub.web.rates import Rates, TooMany
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -42,6 +43,15 @@ def json_response(body: Any, status: int = 200) -> Response:
 def error_response(message: str, status: int, **more: Any) -> Response:
     """Return the JSON that every error is: an object with ``error``, a text."""
     return json_response({"error": message, **more}, status)
+
+
+def harden(response: Response) -> Response:
+    """Add the headers that every answer has; nobody keeps one, but for the files of ``static``."""
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.vary.add("Origin")
+    return response
 
 
 def without_api_token(view: View) -> View:
@@ -80,19 +90,22 @@ def presented_token() -> str | None:
 
 
 def install(
-    app: Flask, origins: Collection[str], tokens: Collection[str], rates: Rates, settle: Callable[[], None]
+    app: Flask, admission: Admission, tokens: Collection[str], rates: Rates, settle: Callable[[], None]
 ) -> None:  # fmt: skip
     """Guard every route of the application; ``settle`` waits, after a pause of the hub, until it has caught up."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
     @app.before_request
     def check() -> Response | None:
-        if request.path not in UNLIMITED:
+        g.origin_known = admission.admits(request.headers.get("Origin"), request.environ)
+        limited = request.path not in UNLIMITED
+        if limited:
             rates.count_request(request.environ)
-        if not origin_allowed(request.headers.get("Origin"), request.environ, origins):
+        if not g.origin_known:
             return error_response("Origin not allowed", 403)
         if not _view_is("answers_at_once"):
             settle()
+        g.begun = time.thread_time() if limited else None
         if request.method == "OPTIONS" or not tokens or not _needs_api_token():
             return None
         if rates.token_valid(request.environ, presented_token(), tokens):
@@ -103,17 +116,16 @@ def install(
 
     @app.after_request
     def add_headers(response: Response) -> Response:
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.vary.add("Origin")
+        harden(response)
+        if (begun := g.get("begun")) is not None:
+            seconds = g.get("work_seconds", time.thread_time() - begun)  # without what was waited for
+            rates.count_work(request.environ, seconds, response.content_length or 0)
         origin = request.headers.get("Origin")
-        if origin and origin_allowed(origin, request.environ, origins):
+        if origin and g.origin_known:
             response.headers["Access-Control-Allow-Origin"] = origin
             if request.method == "OPTIONS":
                 response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE, OPTIONS"
                 response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
-        if response.mimetype == "application/json":
-            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     @app.errorhandler(TooMany)

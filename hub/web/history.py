@@ -13,34 +13,34 @@ from hub.payload import iso_time
 from hub.rings import RANGES
 from hub.web.arguments import limit, product_id, since
 from hub.web.guard import error_response, json_response
+from hub.web.shared_body import SharedBodies
+from hub.web.signals import fitting
 
 JOURNAL_LIMITS = (200, 1_000)  # what is given unasked, and at most
 SIGNALS_LIMITS = (50, 200)  # with up to 4 KB each
 
 
-def add_history(routes: Blueprint, hub: PriceHub) -> None:
+def add_history(routes: Blueprint, hub: PriceHub, bodies: SharedBodies) -> None:
     """Add ``GET /history``, ``/journal``, ``/signals`` and ``/alerts``."""
 
     @routes.get("/history")
+    @bodies.shared(lambda: (_range(), since()))
     def history() -> Response:
-        name = request.args.get("range", "5m")
-        if name not in RANGES:
-            return error_response(f"range must be one of {', '.join(RANGES)}", 400)
         try:
-            after = since()
+            name, after = _range(), since()
         except ValueError as error:
             return error_response(str(error), 400)
         return json_response(hub.history.body(name, after))
 
     @routes.get("/journal")
+    @bodies.shared(lambda: (_journal_query(), since()))
     def journal() -> Response:
         try:
-            after, kinds = _after(), _kinds()
-            product, at_most, begin = product_id("product"), limit(*JOURNAL_LIMITS), since()
+            (after, kinds, connection, product, at_most), begin = _journal_query(), since()
         except ValueError as error:
             return error_response(str(error), 400)
         last_id = hub.journal.last_id  # before the entries: whoever asks for those after it misses none
-        entries = hub.journal.query(after, begin, kinds, request.args.get("connection"), product, at_most)
+        entries = hub.journal.query(after, begin, kinds, connection, product, at_most)
         body = {"count": len(entries), "last_id": last_id, "events": [entry.body() for entry in entries]}
         return json_response({**body, "simulated": hub.simulated})
 
@@ -49,6 +49,7 @@ def add_history(routes: Blueprint, hub: PriceHub) -> None:
         return json_response(hub.alerts.body())
 
     @routes.get("/signals")
+    @bodies.shared(lambda: (product_id("symbol"), limit(*SIGNALS_LIMITS)))
     def signals() -> Response:
         try:
             symbol, event, at_most = product_id("symbol"), _event(), limit(*SIGNALS_LIMITS)
@@ -66,7 +67,19 @@ def add_history(routes: Blueprint, hub: PriceHub) -> None:
             }
             for entry in hub.journal.alerts(product=symbol, event=event, limit=at_most)
         ]  # fmt: skip
-        return json_response({"count": len(found), "signals": found, "simulated": hub.simulated})
+        return json_response({"count": len(found), "signals": fitting(found), "simulated": hub.simulated})
+
+
+def _range() -> str:
+    name = request.args.get("range", "5m")
+    if name not in RANGES:
+        raise ValueError(f"range must be one of {', '.join(RANGES)}")
+    return name
+
+
+def _journal_query() -> tuple[int | None, tuple[str, ...] | None, str | None, str | None, int]:
+    """Return (after, kinds, connection, product, limit)."""
+    return _after(), _kinds(), request.args.get("connection"), product_id("product"), limit(*JOURNAL_LIMITS)
 
 
 def _after() -> int | None:

@@ -18,7 +18,12 @@ from hub.fanout.limits import client_address, who
 from hub.logs import Cooldown
 from hub.settings import Settings
 
+MS_PER_REQUEST = 0.5  # of the hub's time, in the mean: who asks for dear answers may do so less often
+LEAST_MS_PER_SECOND = 50.0
+MOST_MS = 100.0  # that one answer is charged: what gives way while it is made is charged for others' work, too
+BYTES_PER_MS = 2_000_000  # what it takes to send an answer
 WINDOW_SECONDS = 10  # of requests: long enough for a page with all of its files
+WORK_SECONDS = 4  # and of what they take, which must not come all at once
 MAX_ADDRESSES = 10_000  # that are counted at a time, 2 MB; past it the ones counted longest are forgotten
 _warn = Cooldown(logging.getLogger(__name__))
 
@@ -93,6 +98,10 @@ class Rates:
         self._clock = clock
         self._requests = _Limit(RateLimitItemPerSecond, settings.rate_limit_per_second * WINDOW_SECONDS,
                                 WINDOW_SECONDS, clock)  # fmt: skip
+        # in microseconds
+        allowed_ms = max(LEAST_MS_PER_SECOND, settings.rate_limit_per_second * MS_PER_REQUEST)
+        self._work = _Limit(RateLimitItemPerSecond, bool(settings.rate_limit_per_second) * int(allowed_ms * 1_000)
+                            * WORK_SECONDS, WORK_SECONDS, clock)  # fmt: skip
         self._bad_tokens = _Limit(RateLimitItemPerMinute, settings.bad_tokens_per_minute, 1, clock)
 
     def count_request(self, environ: Mapping[str, Any]) -> None:
@@ -100,6 +109,13 @@ class Rates:
         address = client_address(environ, self._trusted)
         if not self._requests.hit(address):
             self._refuse("rate_limit", address, "Too many requests", self._requests)
+        if self._work.is_used_up(address):
+            self._refuse("work_limit", address, "Too many requests", self._work)
+
+    def count_work(self, environ: Mapping[str, Any], seconds: float, size_bytes: int) -> None:
+        """Count what an answer took to be made, and what it will take to be sent."""
+        used_ms = min(MOST_MS, seconds * 1_000) + size_bytes / BYTES_PER_MS
+        self._work.hit(client_address(environ, self._trusted), int(used_ms * 1_000))
 
     def token_valid(self, environ: Mapping[str, Any], presented: str | None, tokens: Collection[str]) -> bool:
         """Compare with every token in constant time; raises ``TooMany``, before that, for who was wrong too often."""
@@ -134,8 +150,8 @@ class _Limit:
         self._item = kind(amount, multiples) if amount else None
         self._limiter = FixedWindowRateLimiter(Windows(clock))
 
-    def hit(self, address: str) -> bool:
-        return self._item is None or self._limiter.hit(self._item, who(address))
+    def hit(self, address: str, cost: int = 1) -> bool:
+        return self._item is None or self._limiter.hit(self._item, who(address), cost=cost)
 
     def is_used_up(self, address: str) -> bool:
         return self._item is not None and not self._limiter.test(self._item, who(address))

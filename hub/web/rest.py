@@ -20,8 +20,9 @@ from hub.payload import iso_time, json_number, shown_source
 from hub.plan import body as plan_body
 from hub.web.arguments import json_body, limit, product_id, since
 from hub.web.guard import error_response, json_response
+from hub.web.shared_body import SharedBodies
 
-DEFAULT_LIMIT = 50
+PRICES_LIMITS = (50, 10_000)  # what is given unasked, and at most
 MAX_ALERT_BYTES = 16_384
 PINNED = "PRIORITY_PAIRS"
 
@@ -62,27 +63,32 @@ INDEX = (
 )
 
 
-def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
-    """Return the routes on a hub; ``name`` tells the copies under different prefixes apart."""
+def make_blueprint(hub: PriceHub, name: str, bodies: SharedBodies | None = None) -> Blueprint:
+    """Return the routes on a hub; ``name`` tells the copies under different prefixes apart, which share ``bodies``."""
+    bodies = bodies or SharedBodies()
     routes = Blueprint(name, __name__)
 
     @routes.get("/health")
+    @bodies.shared(urgent=True)
     def health() -> Response:
         summary = hub.get_health_summary()
         up = summary["connected_connections"] > 0 and summary["status"] != HealthStatus.CRITICAL
         return json_response(summary, 200 if up else 503)
 
     @routes.get("/plan")
+    @bodies.shared()
     def plan() -> Response:
         return json_response(plan_body(hub))
 
     @routes.get("/prices")
+    @bodies.shared(lambda: limit(*PRICES_LIMITS))
     def prices() -> Response:
-        text = request.args.get("limit", str(DEFAULT_LIMIT))
-        if not re.fullmatch(r"0*[1-9][0-9]{0,999}", text, re.ASCII):
-            return error_response("limit must be a positive integer", 400)
+        try:
+            at_most = limit(*PRICES_LIMITS)
+        except ValueError as error:
+            return error_response(str(error), 400)
         now = time.monotonic()
-        newest = heapq.nlargest(int(text), hub.book.quotes(), key=lambda quote: quote.received_monotonic)
+        newest = heapq.nlargest(at_most, hub.book.quotes(), key=lambda quote: quote.received_monotonic)
         body = {
             "count": len(newest),
             "timestamp": iso_time(time.time()),
@@ -135,6 +141,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
             return error_response(f"Symbol {product_id.upper()[:64]} not found", 404)
 
     @routes.get("/gaps")
+    @bodies.shared(_gap_query)
     def gaps() -> Response:
         try:
             product, since, is_open, limit = _gap_query()
@@ -145,11 +152,13 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         return json_response({**body, "simulated": hub.simulated})
 
     @routes.get("/latency")
+    @bodies.shared()
     def latency() -> Response:
         body = {"window_seconds": WINDOW_SECONDS, "stages": hub.fanout.latency.body(), "simulated": hub.simulated}
         return json_response(body)
 
     @routes.get("/tickers")
+    @bodies.shared()
     def tickers() -> Response:
         now = time.monotonic()
         return json_response(

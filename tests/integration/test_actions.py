@@ -86,8 +86,8 @@ def test_a_foreign_page_can_not_act_even_with_the_token(guarded: HubProcess) -> 
 def test_the_admin_token_suffices_where_api_tokens_are_set_and_for_nothing_else(
     hub_factory: Callable[..., HubProcess],
 ) -> None:
-    hub = hub_factory(simulator=["--products", "3"], API_TOKENS="reader", ADMIN_TOKEN=TOKEN)
-    reader = {"Authorization": "Bearer reader"}
+    hub = hub_factory(simulator=["--products", "3"], API_TOKENS="a-token-of-a-reader", ADMIN_TOKEN=TOKEN)
+    reader = {"Authorization": "Bearer a-token-of-a-reader"}
     eventually(lambda: hub.get("/price/BTC-USD", headers=reader).status_code == 200)
     assert act(hub, PATHS[3]).status_code == 202
     assert post(hub, PATHS[3], reader).status_code == 401

@@ -72,7 +72,8 @@ def doctor(simulator: SimulatorProcess, tmp_path: Path) -> Iterator[Callable[...
 
 @pytest.mark.alone  # the clock is told to some milliseconds
 def test_all_is_well_on_both_paths_and_nothing_secret_is_told(doctor: Callable[..., Told], tmp_path: Path) -> None:
-    told = doctor(FEED="both", API_TOKENS="canary-1,canary-2", ADMIN_TOKEN="canary" * 4, HOST="0.0.0.0")
+    tokens = {"API_TOKENS": "canary-1-of-the-clients,canary-2-of-the-clients", "ADMIN_TOKEN": "canary" * 4}
+    told = doctor(FEED="both", HOST="0.0.0.0", **tokens)
     assert told.status == 0, told.output
     assert "FAIL" not in told.output
     assert told.lines("packages")[0][0] == "ok"

@@ -143,11 +143,11 @@ def ask(url: str, expression: str) -> list[dict[str, Any]]:
 def scraped(tmp_path: Path, hub_factory: Callable[..., HubProcess]) -> Iterator[str]:
     """The real Prometheus, with the config and the rules that are shipped, on a hub that wants a token; its URL."""
     program = need("prometheus", "the scrape of a hub")
-    hub = hub_factory(simulator=["--products", "20"], API_TOKENS="scraper")
+    hub = hub_factory(simulator=["--products", "20"], API_TOKENS="a-token-of-the-scraper")
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(PROMETHEUS / "rules.yml")]
-    (tmp_path / "token").write_text("scraper\n")
+    (tmp_path / "token").write_text("a-token-of-the-scraper\n")
     (job,) = config["scrape_configs"]
     job["static_configs"][0]["targets"] = [f"127.0.0.1:{hub.port}"]
     job["authorization"] = {"credentials_file": str(tmp_path / "token")}

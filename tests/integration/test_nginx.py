@@ -25,7 +25,7 @@ def site(hub: HubProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield url
 
 
-def handshake(site: str, origin: str | None, *headers: str) -> int:
+def handshake(site: str, origin: str | None, *headers: str, host: str | None = None) -> int:
     """The status of a WebSocket handshake: 101, or the refusal."""
     try:
         connection = websocket.create_connection(
@@ -33,6 +33,7 @@ def handshake(site: str, origin: str | None, *headers: str) -> int:
             origin=origin,
             suppress_origin=origin is None,
             header=list(headers),
+            host=host,
             timeout=5,
         )
     except websocket.WebSocketBadStatusException as refusal:
@@ -84,8 +85,17 @@ def test_what_a_client_claims_about_the_host_is_not_believed(site: str) -> None:
 
 def test_a_site_behind_tls_may_connect(site: str) -> None:
     origin = site.replace("http", "https", 1)
-    assert handshake(site, origin) in (400, 403), "another scheme is another origin"
+    assert handshake(site, origin) == 101, "a tunnel ends TLS, and nginx tells the hub of plain HTTP"
     assert handshake(site, origin, "X-Forwarded-Proto: https") == 101
+
+
+def test_a_public_name_behind_a_tunnel_that_ends_tls(site: str) -> None:
+    name = "prices.example.com"
+    assert handshake(site, f"https://{name}", host=name) == 101
+    assert handshake(site, f"http://{name}", host=name) == 421, "what a page that rebinds its name sends"
+    page = {"Host": name, "Sec-Fetch-Site": "same-origin"}
+    assert requests.get(site + "/api/prices", headers=page, timeout=5).status_code == 200
+    assert requests.get(site + POLL, headers=page, timeout=5).status_code == 200
 
 
 def test_nginx_starts_before_the_hub_has_a_name(tmp_path: Path) -> None:

@@ -40,13 +40,13 @@ def test_a_taken_port_is_one_clear_line(hub: HubProcess, tmp_path: Path) -> None
 
 def test_check_config_shows_sources_and_hides_secrets(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TOP_USD_PAIRS=9\nPORT=1\n")
-    result = run("--check-config", "--port", "7", cwd=tmp_path, API_TOKENS="canary-token", WINDOW_MINUTES="2")
+    result = run("--check-config", "--port", "7", cwd=tmp_path, API_TOKENS="canary-of-the-clients", WINDOW_MINUTES="2")
     assert result.returncode == 0
     assert "PORT = 7  (flag)" in result.stdout
     assert "WINDOW_MINUTES = 2.0  (environment)" in result.stdout
     assert "TOP_USD_PAIRS = 9  (.env)" in result.stdout
     assert "PRODUCTS_PER_CONNECTION = 15  (default)" in result.stdout
-    assert "canary-token" not in result.stdout + result.stderr
+    assert "canary-of" not in result.stdout + result.stderr
 
 
 @pytest.fixture

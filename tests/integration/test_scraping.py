@@ -221,10 +221,10 @@ def test_an_accept_that_makes_no_sense_gets_the_plain_format(troubled: HubProces
 
 
 def test_the_token_of_the_other_reads_is_asked_for(hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(simulator=["--products", "3"], API_TOKENS="reader")
+    hub = hub_factory(simulator=["--products", "3"], API_TOKENS="a-token-of-a-reader")
     for path in ("/metrics", "/api/metrics"):
         assert hub.get(path).status_code == 401
-        assert hub.get(path, headers={"Authorization": "Bearer reader"}).status_code == 200
+        assert hub.get(path, headers={"Authorization": "Bearer a-token-of-a-reader"}).status_code == 200
 
 
 def test_the_example_in_the_protocol_is_part_of_an_answer(troubled: HubProcess) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 import socketio
+import websocket
 from socketio.exceptions import ConnectionError as Refused
 
 from hub.settings import Settings
@@ -54,7 +55,7 @@ def test_who_asks_too_often_is_told_to_wait_and_others_are_not(hub_factory: Call
 
 def test_tokens_can_not_be_guessed_at(hub_factory: Callable[..., HubProcess]) -> None:
     hub = hub_factory(
-        SMALL, API_TOKENS="right-token", ADMIN_TOKEN="right-admin-token", BAD_TOKENS_PER_MINUTE="3",
+        SMALL, API_TOKENS="right-token-16-signs", ADMIN_TOKEN="right-admin-token", BAD_TOKENS_PER_MINUTE="3",
         TRUSTED_PROXIES="127.0.0.1",
     )  # fmt: skip
 
@@ -74,24 +75,60 @@ def test_tokens_can_not_be_guessed_at(hub_factory: Callable[..., HubProcess]) ->
 
     rotate = "/connections/conn_000/rotate"
     assert [ask("/tickers", "wrong", "198.51.100.1") for _ in range(4)] == [401, 401, 401, 429]
-    assert ask("/tickers", "right-token", "198.51.100.1") == 429, "not even looked at"
+    assert ask("/tickers", "right-token-16-signs", "198.51.100.1") == 429, "not even looked at"
     assert ask(rotate, "right-admin-token", "198.51.100.1", "POST") == 429
     # before there is a session: a transport that fails is tried again, a refused namespace ends a browser's client
-    assert join("right-token", "198.51.100.1") == "bad_tokens"
+    assert join("right-token-16-signs", "198.51.100.1") == "bad_tokens"
     assert [ask(rotate, "wrong", "198.51.100.2", "POST") for _ in range(4)] == [401, 401, 401, 429]
     assert all("A token is needed" in join("wrong", "198.51.100.3") for _ in range(3))
     poll, claimed = hub.url + "/socket.io/?EIO=4&transport=polling", {"X-Forwarded-For": "198.51.100.3"}
     refused = requests.get(poll, headers=claimed, timeout=5)
     assert (refused.status_code, refused.json()) == (503, {"error": "bad_tokens"})
     assert int(refused.headers["Retry-After"]) > 0
-    assert ask("/tickers", "right-token", "198.51.100.4") == 200
-    assert join("right-token", "198.51.100.4") == "in"
-    for path in ("/tickers?token=right-token", "/tickers?access_token=right-token", "/socket.io/?token=right-token"):
-        assert requests.get(hub.url + path, timeout=5).status_code in (400, 401), "a token in a URL is none"
-    counters = requests.get(hub.url + "/health", headers={"Authorization": "Bearer right-token"}, timeout=5).json()[
-        "counters"
-    ]
+    assert ask("/tickers", "right-token-16-signs", "198.51.100.4") == 200
+    assert join("right-token-16-signs", "198.51.100.4") == "in"
+    for path in ("/tickers?token=", "/tickers?access_token=", "/socket.io/?token="):
+        refused = requests.get(f"{hub.url}{path}right-token-16-signs", timeout=5)
+        assert refused.status_code in (400, 401), "a token in a URL is none"
+    right = {"Authorization": "Bearer right-token-16-signs"}
+    counters = requests.get(hub.url + "/health", headers=right, timeout=5).json()["counters"]
     assert (counters["bad_tokens"], counters["refused_bad_tokens"]) == (9, 6)
+
+
+# -- names -------------------------------------------------------------------------------------------------
+
+
+def test_a_page_that_has_its_name_resolve_to_the_hub_gets_nothing(target: HubProcess) -> None:
+    paths = [*target.get("/").json()["rest"], "/", "/nothing", "/static/dashboard.js", "/api/tickers", "/socket.io/",
+             "/socket.io/?EIO=4&transport=polling"]  # fmt: skip
+    host = f"evil.example:{target.port}"
+    for headers in ({"Host": host}, {"Host": host, "Origin": f"http://{host}", "X-Forwarded-Host": "localhost"}):
+        for path in paths:
+            refused = requests.get(target.url + path, headers=headers, timeout=5)
+            assert refused.status_code == 421, path
+            assert "ALLOWED_HOSTS" in refused.json()["error"]
+            assert refused.headers["Cache-Control"] == "no-store"
+            assert refused.headers["X-Content-Type-Options"] == "nosniff"
+            assert "Access-Control-Allow-Origin" not in refused.headers
+        for method, path in (("POST", "/alert"), ("PUT", "/priority-pairs"), ("DELETE", "/priority-pairs"),
+                             ("OPTIONS", "/alert"), ("POST", "/connections/conn_000/rotate")):  # fmt: skip
+            answer = requests.request(method, target.url + path, json={"product_ids": []}, headers=headers, timeout=5)
+            assert answer.status_code == 421, (method, path)
+        url = target.url.replace("http", "ws", 1) + "/socket.io/?EIO=4&transport=websocket"
+        with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+            websocket.create_connection(url, header=headers, timeout=5, suppress_origin="Origin" not in headers)
+        assert refusal.value.status_code == 421
+    assert f"refused a request host='{host}'" in target.log()
+    assert requests.get(target.url + "/prices", headers={"Host": "backend:5000"}, timeout=5).status_code == 200
+
+
+def test_each_refused_origin_is_named_in_the_log(hub_factory: Callable[..., HubProcess]) -> None:
+    target = hub_factory(SMALL)
+    for name in ("one.example", "two.example"):
+        for path, status in (("/prices", 403), ("/socket.io/?EIO=4&transport=polling", 400)):
+            origin = {"Origin": f"https://{name}"}
+            assert requests.get(target.url + path, headers=origin, timeout=5).status_code == status
+        assert target.log().count(f"refused a request origin='https://{name}'") == 1
 
 
 # -- headers -----------------------------------------------------------------------------------------------
@@ -99,10 +136,12 @@ def test_tokens_can_not_be_guessed_at(hub_factory: Callable[..., HubProcess]) ->
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/dashboard", "/status", "/health", "/nothing", "/static/dashboard.css", "/static/js/../x", "/prices?limit=x",
+    ["/", "/dashboard", "/docs", "/openapi.json",
+     "/status", "/health", "/nothing", "/static/dashboard.css", "/static/js/../x", "/prices?limit=x",
      "/price/%00", "/api/dashboard", "/static/nothing.js"],
 )  # fmt: skip
 def test_every_answer_forbids_what_a_page_does_not_need(target: HubProcess, path: str) -> None:
+    is_file = path == "/static/dashboard.css"
     for method in ("GET", "HEAD", "OPTIONS", "TRACE"):
         answer = requests.request(method, target.url + path, headers={"Accept": "text/html"}, timeout=5)
         policy = dict(item.split(" ", 1) for item in answer.headers["Content-Security-Policy"].split("; "))
@@ -113,6 +152,8 @@ def test_every_answer_forbids_what_a_page_does_not_need(target: HubProcess, path
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         assert "camera=()" in answer.headers["Permissions-Policy"]
+        assert "Origin" in answer.headers["Vary"]
+        assert answer.headers["Cache-Control"] == ("no-cache" if is_file and method in ("GET", "HEAD") else "no-store")
         assert "Server" not in answer.headers
 
 

@@ -53,7 +53,7 @@ def test_it_names_nothing_of_the_inside(hub: HubProcess) -> None:
 
 
 def test_it_is_public_where_tokens_are_set_and_nothing_else_is(hub_factory: Callable[..., HubProcess]) -> None:
-    hub = hub_factory(simulator=["--products", "3"], API_TOKENS="reader")
+    hub = hub_factory(simulator=["--products", "3"], API_TOKENS="a-token-of-a-reader")
     for path in ("/status", "/api/status"):
         page = eventually(lambda path=path: (page := hub.get(path, headers=HTML)).status_code == 200 and page)
         for link in re.findall(r'(?:href|src)="([^"]+)"', page.text):

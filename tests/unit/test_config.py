@@ -13,6 +13,7 @@ from hub.config import Loaded, SettingsError, load
 from hub.detect.rules import KINDS, OPERATIONAL
 from hub.settings import ALERT_KINDS, EXCHANGE_REST_URL, EXCHANGE_WS_URL, Settings
 
+A_TOKEN, B_TOKEN = "a-token-of-16-signs", "b-token-of-16-signs"
 APP = Path(__file__).resolve().parents[2] / "app.py"
 ADVANCED_TRADE_URL = "wss://advanced-trade-ws.coinbase.com"
 
@@ -97,7 +98,9 @@ def test_an_empty_value_counts_as_unset_at_every_level(tmp_path: Path, empty: st
         ("FRONTEND_URL", "https://a.example/, http://b.example:8080", ("https://a.example", "http://b.example:8080")),
         ("LOG_LEVEL", "debug", "DEBUG"),
         ("REST_URL", "http://localhost:9/", "http://localhost:9"),
-        ("API_TOKENS", "one, two", ("one", "two")),
+        ("API_TOKENS", f"{A_TOKEN}, {B_TOKEN}", (A_TOKEN, B_TOKEN)),
+        ("ALLOWED_HOSTS", "Prices.example.com, *.example.org,*,10.0.0.1,[::1]",
+         ("prices.example.com", "*.example.org", "*", "10.0.0.1", "::1")),
         ("ADMIN_TOKEN", "0123456789abcdef", "0123456789abcdef"),
         *(("SIMULATE", word, True) for word in ("1", "true", "yes", "on", "ON")),
         *(("SIMULATE", word, False) for word in ("0", "false", "no", "off", "Off")),
@@ -148,6 +151,10 @@ def test_values_are_parsed(name: str, text: str, value: object) -> None:
         ("SIMULATE_SPEED", "fast"),
         ("CONNECT_INTERVAL_MS", "124"),
         ("MISSED_HEARTBEATS", "1"),
+        *(("API_TOKENS", text) for text in (",", " , ,", "0123456789abcde", f"{A_TOKEN},b", f"{A_TOKEN} {B_TOKEN}")),
+        *((name, " , ") for name in ("FRONTEND_URL", "TRUSTED_PROXIES", "ALLOWED_HOSTS", "PRODUCTS", "WEBHOOK_URL")),
+        *((name, "   ") for name in ("API_TOKENS", "ADMIN_TOKEN", "WEBHOOK_URL", "TELEGRAM_BOT_TOKEN")),
+        *(("ALLOWED_HOSTS", text) for text in ("https://a.example", "a.example:80", "a.*.example", "*.*.a", "**")),
         *(("ADMIN_TOKEN", text) for text in ("0123456789abcde", "0123456789 abcdef", "0123456789abcdé", "x" * 201)),
         *(("CATALOGUE_REFRESH_SECONDS", text) for text in ("0", "0.9", "-300", "86401", "soon")),
     ],
@@ -292,8 +299,9 @@ def test_a_missing_file_is_none(tmp_path: Path) -> None:
 
 
 def test_describe_has_a_line_a_setting_with_its_source_and_no_secret() -> None:
-    env = {"API_TOKENS": "canary-1,canary-2", "ADMIN_TOKEN": "canary" * 3, "MONITORING_CRYPTOS": "BTC-USD,ETH-USD",
-           "WS_URL": "wss://host.example/path?key=private", "WS_DIALECT": "exchange"}  # fmt: skip
+    env = {"API_TOKENS": "canary-1-of-the-clients,canary-2-of-the-clients", "ADMIN_TOKEN": "canary" * 3,
+           "MONITORING_CRYPTOS": "BTC-USD,ETH-USD",
+           "WS_URL": "wss://host.example/v2/private?key=private", "WS_DIALECT": "exchange"}  # fmt: skip
     lines = read("--port", "1001", env=env).describe().splitlines()
     assert [line.split(" = ")[0] for line in lines] == [item.name.upper() for item in dataclasses.fields(Settings)]
     assert "PORT = 1001  (flag)" in lines
@@ -302,17 +310,18 @@ def test_describe_has_a_line_a_setting_with_its_source_and_no_secret() -> None:
     assert "TOP_USD_PAIRS = (unset)  (default)" in lines
     assert "API_TOKENS = (hidden, 2 set)  (environment)" in lines
     assert "ADMIN_TOKEN = (hidden)  (environment)" in lines  # nor how long it is
-    assert "WS_URL = wss://host.example/path?(hidden)  (environment)" in lines
+    assert "WS_URL = wss://host.example/(hidden)?(hidden)  (environment)" in lines
     assert not any(word in "".join(lines) for word in ("canary", "private"))
     assert "canary" not in repr(read(env=env))
     assert "canary" not in problems(env={"ADMIN_TOKEN": "canary"})[0]
-    (problem,) = problems(env={"API_TOKENS": "right,canary-ü"})
-    assert "must be tokens" in problem
+    (problem,) = problems(env={"API_TOKENS": f"{A_TOKEN},canary-of-16-signs-ü"})
+    assert "must have 16 to 200" in problem
     assert "canary" not in problem
 
 
 def test_an_error_never_holds_a_password_of_a_url() -> None:
-    assert "canary" not in "".join(problems(env={"WS_URL": "wss://name:canary@ws-feed.exchange.coinbase.com"}))
+    for text in ("wss://name:canary@host.example", "https://host.example/v2/canary", "wss:/host/canary", "://canary?a"):
+        assert "canary" not in "".join(problems(env={"WS_URL": text, "REST_URL": text.replace("https", "ftp")}))
 
 
 def test_a_value_that_is_far_too_long_is_cut_in_the_error() -> None:
@@ -336,7 +345,7 @@ def run_app(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.C
 
 
 def test_check_config_prints_the_settings_and_starts_nothing(tmp_path: Path) -> None:
-    done = run_app(tmp_path, "--check-config", "--port", "1001", API_TOKENS="canary", STATE_DIR="kept")
+    done = run_app(tmp_path, "--check-config", "--port", "1001", API_TOKENS="canary" * 3, STATE_DIR="kept")
     assert (done.returncode, done.stderr) == (0, "")
     assert "PORT = 1001  (flag)" in done.stdout.splitlines()
     assert "canary" not in done.stdout

@@ -36,7 +36,7 @@ def problems(document: dict[str, Any], schema: dict[str, Any], value: Any) -> li
 
 @pytest.fixture(scope="module")
 def app() -> Flask:
-    return create_app(PriceHub(Settings(simulate=True)))[0]
+    return create_app(PriceHub(Settings(simulate=True, allowed_hosts=("hub.example",))))[0]
 
 
 # -- schemas from examples --------------------------------------------------------------------------

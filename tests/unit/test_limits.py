@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from hub.fanout.limits import BURST_SECONDS, BYTES_PER_EVENT, Budget, client_address
 
+NO_ADDRESSES = (
+    "unknown", "guess-74490", "1.2.3", "1.2.3.4:80", "_hidden", "fe80::1%guess-1", "::1%1", "1.2.3.4\0", "x" * 9_000,
+)  # fmt: skip
 PROXIES = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "192.168.7.1/32", "fd00::/8")]
 
 
@@ -61,6 +64,8 @@ def test_no_rhythm_gets_more_than_the_rate_and_one_burst(rate: float, steps: lis
         ("10.1.2.3", "fe80::1%anything", "10.1.2.3"), ("10.1.2.3", "2001:db8::1", "2001:db8::1"),
         ("10.1.2.3", None, "10.1.2.3"), ("10.1.2.3", " , ", "10.1.2.3"),
         ("10.1.2.3", "10.9.9.9", "10.9.9.9"),  # one of our own behind our own
+        *(("10.1.2.3", name, "10.1.2.3") for name in NO_ADDRESSES),
+        ("10.1.2.3", "1.2.3.4, guess", "10.1.2.3"), ("10.1.2.3", "guess, 1.2.3.4", "1.2.3.4"),
         ("::ffff:10.1.2.3", "1.2.3.4", "1.2.3.4"),  # as a socket for both protocols shows it
         ("fd00::7", "2001:db8::1", "2001:db8::1"), ("2001:db8::2", "1.2.3.4", "2001:db8::2"),
         ("", "1.2.3.4", ""),

@@ -14,7 +14,7 @@ from hub.config import load, shown
 from hub.settings import Settings
 from tests.conftest import eventually
 
-SECRETS = {"API_TOKENS": "canary-one,canary-two", "ADMIN_TOKEN": "canary-three-long"}
+SECRETS = {"API_TOKENS": "canary-one-of-clients,canary-two-of-clients", "ADMIN_TOKEN": "canary-three-long"}
 
 
 @pytest.fixture
@@ -46,9 +46,10 @@ def test_every_setting_is_shown_with_its_source() -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("wss://host.example/path", "wss://host.example/path"),
-        ("https://user:canary@host.example:8443/path", "https://host.example:8443/path"),
-        ("https://host.example/path?key=canary", "https://host.example/path?(hidden)"),
+        ("wss://host.example/v2/canary", "wss://host.example/(hidden)"),
+        ("https://user:canary@host.example:8443/canary", "https://host.example:8443/(hidden)"),
+        ("https://host.example/canary?key=canary", "https://host.example/(hidden)?(hidden)"),
+        ("https://host.example?key=canary", "https://host.example?(hidden)"),
         ("https://host.example/#canary", "https://host.example/"),
     ],
 )

@@ -49,9 +49,32 @@ def test_an_address_has_its_requests_and_gets_them_anew() -> None:
     assert bench.asks()
 
 
+def test_who_asks_for_dear_answers_may_do_so_less_often() -> None:
+    bench = Bench(rate_limit_per_second=100)
+
+    def answers(milliseconds: float, size_bytes: int = 0) -> int:
+        done = 0
+        bench.now += 10
+        while done < 2_000 and bench.asks():
+            bench.rates.count_work({"REMOTE_ADDR": "192.0.2.1"}, milliseconds / 1_000, size_bytes)
+            done += 1
+        return done
+
+    assert answers(0.1) == 1_000  # the number counts
+    assert answers(5.0) == 40  # the time does: 50 ms a second
+    assert answers(0.5, 1_000_000) == 200  # and what is sent
+    assert answers(5_000.0) == 2, "one that waited is charged no more than 100 ms"
+    assert bench.asks("192.0.2.2"), "others do not notice"
+    assert bench.counters["refused_rate_limit"] == 1
+    assert bench.counters["refused_work_limit"] == 3
+
+
 def test_zero_is_no_limit() -> None:
     bench = Bench(rate_limit_per_second=0, bad_tokens_per_minute=0)
     assert all(bench.asks() for _ in range(10_000))
+    for _ in range(100):
+        bench.rates.count_work({"REMOTE_ADDR": "192.0.2.1"}, 1.0, 1_000_000)
+    assert bench.asks()
     assert not any(bench.guesses("wrong") for _ in range(1_000))
     assert bench.guesses("right-token")
 

@@ -62,6 +62,17 @@ def test_a_body_of_too_many_values(exchange: responses.RequestsMock, client: Res
     assert len(client.get_json("/products")) == MAX_VALUES
 
 
+@pytest.mark.parametrize("why", ["refused", "reset", "/v2/canary/products: reset by https://api.example.com/v2/canary"])
+def test_no_error_holds_the_path_of_the_url_which_may_be_a_key(exchange: responses.RequestsMock, why: str) -> None:
+    client = RestClient(f"{URL}/v2/canary")
+    exchange.get(f"{URL}/v2/canary/products", body=requests.ConnectionError(why))
+    exchange.get(f"{URL}/v2/canary/stats", status=404)
+    exchange.get(f"{URL}/v2/canary/large", body=b"x" * (rest.MAX_BODY_BYTES + 1))
+    for path in ("/products", "/stats", "/large"):
+        assert "canary" not in refusal(client, path)
+    client.close()
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(exchange: responses.RequestsMock, client: RestClient, status: int) -> None:
     exchange.get(f"{URL}/products", status=status, headers={"Location": f"{URL}/inside"})

@@ -17,7 +17,8 @@ Live Coinbase prices, each with the proof that it can be trusted. Every route al
 Socket.IO are in `/asyncapi.json`. Fields may be added at any time; none is taken away.
 
 `HEAD` answers where `GET` does, `OPTIONS` everywhere; any other method is a 405 whose `Allow` says what there is.
-A request from a browser whose `Origin` is neither configured nor the site's own is a 403.\
+A request from a browser whose `Origin` is neither configured nor the site's own is a 403, and one for a `Host` that
+is neither an address, `localhost`, a name without a dot, nor in `FRONTEND_URL` or `ALLOWED_HOSTS` a 421.\
 """
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "product_id": {"schema": {"type": "string", "minLength": 1}, "example": "BTC-USD",

@@ -203,7 +203,9 @@ PAST = (
             "signals": "The newest first; the hub's own, the market's and clients' have a third of the room each.",
             "signals[].event": or_null("string", "The event as which it left."),
             "signals[].symbol": or_null("string", "The product, if it names one."),
-            "signals[].payload": {"free": True, "null": True, "description": "What was sent, if it is short and one."},
+            "signals[].payload": {
+                "free": True, "null": True, "description": "What was sent; null where that is long, or not one.",
+            },
         },
     ),
 )  # fmt: skip
