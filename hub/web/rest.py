@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,11 +13,13 @@ from flask import Blueprint, Response, redirect, request, url_for
 
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
+from hub.fanout.limits import client_address
 from hub.hub import PriceHub
 from hub.ledger import MAX_ENTRIES
 from hub.model import HealthStatus, Quote, Standing, Trust
 from hub.payload import iso_time, json_number, shown_source
 from hub.plan import body as plan_body
+from hub.web.access import writes
 from hub.web.arguments import json_body, limit, product_id, since
 from hub.web.guard import error_response, json_response
 
@@ -60,8 +63,13 @@ INDEX = (
 )
 
 
-def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
-    """Return the routes on a hub; ``name`` tells the copies under different prefixes apart."""
+def make_blueprint(
+    hub: PriceHub, name: str, count_relay: Callable[[str, int], None] = lambda *_: None
+) -> Blueprint:  # fmt: skip
+    """Return the routes on a hub; ``name`` tells the copies under different prefixes apart.
+
+    ``count_relay(address, size_bytes)`` raises for an alert that is one too many.
+    """
     routes = Blueprint(name, __name__)
 
     @routes.get("/health")
@@ -166,6 +174,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         return json_response(hub.get_priority_stats())
 
     @routes.post("/priority-pairs")
+    @writes
     def change_priority_pair() -> Response:
         body = json_body()
         if not isinstance(body, dict) or "product_id" not in body or "action" not in body:
@@ -184,6 +193,7 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         return json_response({"success": True, "message": f"{body['product_id'].upper()} {done} priority pairs"})
 
     @routes.put("/priority-pairs")
+    @writes
     def set_priority_pairs() -> Response:
         body = json_body()
         if not isinstance(body, dict) or not isinstance(body.get("product_ids"), list):
@@ -198,15 +208,18 @@ def make_blueprint(hub: PriceHub, name: str) -> Blueprint:
         return json_response({"success": True, "message": message, "product_ids": product_ids})
 
     @routes.delete("/priority-pairs")
+    @writes
     def clear_priority_pairs() -> Response:
         hub.clear_priority_pairs()
         return json_response({"success": True, "message": "priority pairs cleared"})
 
     @routes.post("/alert")
+    @writes
     def alert() -> Response:
         body = json_body(MAX_ALERT_BYTES)
         if not isinstance(body, dict):
             return error_response("a JSON object is required", 400)
+        count_relay(client_address(request.environ, hub.settings.trusted_proxies), len(orjson.dumps(body)))
         hub.relay("trade_update", body)
         return json_response({"success": True, "message": "relayed"})
 
