@@ -35,6 +35,7 @@ from hub.logs import Cooldown
 
 METHODS = ("GET", "POST", "OPTIONS")
 HEADERS = [("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"), ("Cache-Control", "no-store")]
+UPGRADE_WAIT_SECONDS = 0.1
 CHANCE_SECONDS = 0.5  # in which an honest client joins, before it has to make room for a newer one
 # what is kept of a handshake's request as long as its session lasts, at most so many characters of each
 KEPT = ("flask.app", "wsgi.url_scheme", "wsgi.version", "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once",
@@ -96,7 +97,15 @@ class HubEngine(engineio.Server):
         client = self.sockets.get(query.get("sid", [""])[0])
         if client is not None and not client.closed and self.pulse.may_judge(time.monotonic()):
             client.check_ping_timeout()
+        if client is not None and environ["REQUEST_METHOD"] == "GET":
+            self._await_upgrade(client)
         return super().handle_request(environ, start)
+
+    def _await_upgrade(self, client: ClientSocket) -> None:
+        """Let an upgrade under way come to its end, for a moment: a poll is refused after it, and a no-op before."""
+        until = time.monotonic() + UPGRADE_WAIT_SECONDS
+        while client.upgrading and time.monotonic() < until:
+            self.sleep(UPGRADE_WAIT_SECONDS / 10)
 
     def _ok(self, packets: Any = None, headers: Any = None, jsonp_index: int | None = None) -> Any:
         answer = super()._ok(packets, headers, jsonp_index)
