@@ -82,6 +82,7 @@ class HubEngine(engineio.Server):
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             return start_response(status, [*headers, *HEADERS], *rest)
 
+        self.sleep(0)  # a connection whose next request is always there already must not keep the loop
         query = parse_qs(environ.get("QUERY_STRING", ""))
         fault = None
         if environ["REQUEST_METHOD"] not in METHODS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,14 +74,15 @@ class Budgets:
     def __init__(self, per_second: float, burst: float | None = None) -> None:
         self._rate = per_second
         self._burst = burst
-        self._budgets: dict[str, Budget] = {}
+        self._budgets: OrderedDict[str, Budget] = OrderedDict()  # the first is the one to be forgotten
 
     def of(self, whose: str, now: float) -> Budget:
         """Return the budget of an address, as ``who`` counts it."""
-        budget = self._budgets.pop(whose, None) or Budget(self._rate, now, self._burst)
-        self._budgets[whose] = budget
-        if len(self._budgets) > MAX_ADDRESSES:
-            del self._budgets[next(iter(self._budgets))]
+        if (budget := self._budgets.get(whose)) is None:
+            budget = self._budgets[whose] = Budget(self._rate, now, self._burst)
+            if len(self._budgets) > MAX_ADDRESSES:
+                self._budgets.popitem(last=False)
+        self._budgets.move_to_end(whose)
         return budget
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hub.fanout.broadcast import CutReason
 
 if TYPE_CHECKING:
+    from hub.fanout.client import ClientSocket
     from hub.fanout.engine import HubEngine
 
 SWEEP_SECONDS = 1.0
 LATE_SECONDS = 3.0  # so late a sweep means that the hub itself stood still: what waited meanwhile is to be read first
 BUG_SECONDS = 1.0
-TURN = 100  # sessions in one go, before others have their turn
+TURN_SECONDS = 0.005  # for sessions, before others have their turn
 MAX_ANSWERS_BYTES = 16_777_216  # that wait for all clients together; past it, those go that read least
 FAIR_ANSWERS_BYTES = 32_768  # of one client: it stays
 log = logging.getLogger(__name__)
@@ -55,14 +57,11 @@ class Pulse:
 
     def step(self, now: float) -> float:
         """Do what is due; return the seconds until something is."""
-        sent = 0
+        due_ids = []
         while self._pings and self._pings[0][0] <= now:
-            _, sid = self._pings.popleft()
-            if (client := self._engine.sockets.get(sid)) is not None:
-                client.ping()
-            sent += 1
-            if sent % TURN == 0:
-                self._engine.sleep(0)
+            due_ids.append(self._pings.popleft()[1])
+        for client in self._in_turns([self._engine.sockets[sid] for sid in due_ids if sid in self._engine.sockets]):
+            client.ping()
         if now - self._swept_at >= self._sweep_seconds:
             self._sweep(now)
         due = self._swept_at + self._sweep_seconds
@@ -70,21 +69,31 @@ class Pulse:
             due = min(due, self._pings[0][0])
         return max(0.0, due - time.monotonic())
 
+    def _in_turns(self, clients: list[ClientSocket]) -> Iterator[ClientSocket]:
+        """Yield each that is still there; let others have their turn meanwhile."""
+        turn_began = time.monotonic()
+        for client in clients:
+            if client.closed or client.sid not in self._engine.sockets:
+                continue
+            yield client
+            if time.monotonic() - turn_began > TURN_SECONDS:
+                self._engine.sleep(0)
+                turn_began = time.monotonic()
+
     def _sweep(self, now: float) -> None:
-        late = now - self._swept_at > self._sweep_seconds + LATE_SECONDS
+        was_late = now - self._swept_at > self._sweep_seconds + LATE_SECONDS
         self._swept_at = now
-        self._skipped = late and not self._skipped  # one that is always late must judge all the same
+        self._skipped = was_late and not self._skipped  # one that is always late must judge all the same
         if self._skipped:
             return
-        for client in [client for client in self._engine.sockets.newcomers.values() if client.join_by <= now]:
+        late = [client for client in self._engine.sockets.newcomers.values() if client.join_by <= now]
+        for client in self._in_turns(late):
             client.cut(CutReason.NOT_JOINED)
         clients, answers_bytes = list(self._engine.sockets.values()), 0
-        for number, client in enumerate(clients, 1):
+        for client in self._in_turns(clients):
             client.judge(now)
             answers_bytes += client.outbox.answers_bytes
-            if number % TURN == 0:
-                self._engine.sleep(0)
         if answers_bytes > MAX_ANSWERS_BYTES:
-            for client in clients:
+            for client in self._in_turns(clients):
                 if client.outbox.answers_bytes > FAIR_ANSWERS_BYTES:
                     client.cut(CutReason.NOT_READING)

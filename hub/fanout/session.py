@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_PACKETS = payload.Payload.max_decode_packets
 UNJOINED_BYTES = 65_536  # that answers to a session may take before it has joined a namespace
 JOIN_SECONDS = 5.0  # for which a session may be here and join nothing
+TURN_SECONDS = 0.005  # of one client's packets, before others have their turn
 LINGER_SECONDS = 2.0  # for which a client that is told to go may take its time
 BINARY = ("5", "6")  # Socket.IO events with attachments: nobody sends any, and they would pile up
 log = logging.getLogger(__name__)
@@ -135,8 +136,12 @@ class Session(socket.Socket):
             self._refused("too_large")
             raise exceptions.ContentTooLongError
         try:
-            for text in packets_of(environ["wsgi.input"].read(size_bytes).decode()):
+            texts, turn_began = packets_of(environ["wsgi.input"].read(size_bytes).decode()), time.monotonic()
+            for text in texts:
                 self.receive(packet.Packet(encoded_packet=text))
+                if time.monotonic() - turn_began > TURN_SECONDS:
+                    self.server.sleep(0)
+                    turn_began = time.monotonic()
         except ValueError as error:
             self.server.refuse_packet(self.sid, error)
             raise exceptions.EngineIOError("bad packet") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ class Sessions(dict[str, "ClientSocket"]):
     def __init__(self) -> None:
         super().__init__()
         self.of_address: Counter[str] = Counter()
-        self.newcomers: dict[str, ClientSocket] = {}
+        self.newcomers: OrderedDict[str, ClientSocket] = OrderedDict()
 
     @property
     def joined_count(self) -> int:

@@ -118,7 +118,7 @@ ALLOWED = {
     },
     "hub.fanout.farewell": {"hub.fanout.engine"},
     "hub.fanout.sessions": {"hub.fanout.client"},
-    "hub.fanout.pulse": {"hub.fanout.broadcast", "hub.fanout.engine"},
+    "hub.fanout.pulse": {"hub.fanout.broadcast", "hub.fanout.client", "hub.fanout.engine"},
     "hub.fanout.namespaces": set(),
     "hub.fanout.engine": {
         "hub.fanout.broadcast", "hub.fanout.client", "hub.fanout.limits", "hub.fanout.pulse", "hub.fanout.session",
