@@ -62,6 +62,7 @@ class PriceHub:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings = settings if settings is not None else load([], os.environ).settings
         self.epoch = f"{int(time.time()):x}-{secrets.token_hex(4)}"
+        self.joining: Callable[[], int] = lambda: 0  # how many sessions have not joined yet; set by the web server
         self.counters: Counter[str] = Counter()  # see docs/protocol.md, GET /health
         self.journal = Journal(next_id=int(time.time() * 1000))
         self.notes = Notes(self.journal, settings.missed_heartbeats * settings.heartbeat_seconds)

@@ -47,9 +47,9 @@ IGNORED = "ignored_"
 REFUSED_FRAMES = (*exchange.REASONS, *advanced_trade.REASONS, "exchange_error", "sequence_gap", f"{IGNORED}unknown")
 CUTS = (*(reason.name.lower() for reason in CutReason), "ping_timeout")
 REFUSALS = (
-    "too_many_clients", "too_many_clients_of_ip", "hosts", "origins", "clients_without_token", "actions_without_token",
-    "rate_limit", "work_limit", "bad_tokens", "too_large", "frames", "polls", "bad_packets", "bad_subscribe",
-    "bad_latency_sample", "bad_spike_alert",
+    "too_many_clients", "too_many_clients_of_ip", "too_many_handshakes", "hosts", "origins", "relays",
+    "writers_without_token", "clients_without_token", "actions_without_token", "rate_limit", "work_limit", "bad_tokens",
+    "too_large", "frames", "polls", "bad_packets", "bad_subscribe", "bad_latency_sample", "bad_spike_alert",
 )  # fmt: skip
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -99,6 +99,7 @@ FAMILIES = (  # the first that matches
     Family("log_lines_dropped", "log_lines_dropped", "Lines of the log that a blocked pipe left no room for."),
     Family("log_write_failures", "log_write_failures", "Lines of the log that could not be written."),
     Family("loop_stalls", "loop_stalls", "Times that something held the event loop for 2 s or more."),
+    Family("pulse_failures", "pulse_failures", "Looks at silent and slow clients that failed."),
     Family("pauses", "pauses", "Times that the hub itself stood still."),
     Family("listener_errors", "listener_errors", "Listeners in the hub's own process that raised."),
 )  # fmt: skip
@@ -267,6 +268,7 @@ def _clients(hub: PriceHub) -> Iterable[Metric]:
     transports = Counter(one.transport for one in present)
     yield _gauges("clients", "Socket.IO clients that get events.", "transport",
                   {word: transports[word] for word in ("websocket", "polling")})
+    yield _gauge("clients_joining", "Socket.IO sessions that have not joined a namespace yet.", hub.joining())
     yield _gauge("clients_limit", "How many clients are let in at a time (MAX_CLIENTS).", hub.settings.max_clients)
     yield _gauge("clients_behind", "Clients that get the latest of each product only, for now.",
                  sum(one.behind for one in present))

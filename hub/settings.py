@@ -125,7 +125,12 @@ class Settings:
         262_144, parse.integer(65_536, 1_073_741_824), "unsent bytes past which a client gets the latest a product only"
     )
     max_clients: int = _setting(5_000, parse.integer(1, 15_000), "Socket.IO clients at a time")
-    max_clients_per_ip: int = _setting(0, parse.integer(0, 15_000), "of one address; 0: no limit (see TRUSTED_PROXIES)")
+    max_clients_per_ip: int = _setting(
+        2_000, parse.integer(0, 15_000), "of one address; 0: no limit (see TRUSTED_PROXIES)"
+    )
+    handshakes_per_second: float = _setting(
+        100.0, parse.number(0.0, 10_000.0), "new Socket.IO sessions of one address, 30 s' worth in one go; 0: no limit"
+    )
     rate_limit_per_second: int = _setting(
         500, parse.integer(0, 1_000_000), "HTTP requests of one address, in the mean of 10 s; 0: no limit"
     )
@@ -142,6 +147,10 @@ class Settings:
     )
     api_tokens: tuple[str, ...] = _setting(
         (), parse.tokens, "comma-separated tokens of at least 16 characters; where set, clients must present one",
+        secret=True,
+    )  # fmt: skip
+    write_tokens: tuple[str, ...] = _setting(
+        (), parse.tokens, "comma-separated tokens; where set, sending alerts and changing priority pairs needs one",
         secret=True,
     )  # fmt: skip
     admin_token: str = _setting(

@@ -104,6 +104,7 @@ class Summary:
                 **{f"gaps_{cause}": count for cause, count in hub.ledger.totals.items()},
             },
             "clients": hub.fanout.client_count,
+            "clients_joining": hub.joining(),
             "unknown_products": list(catalogue.unknown_ids) if catalogue else [],
             "reasons": reasons,
             "draining": hub.draining,

@@ -24,6 +24,11 @@ def close_frame(code: int, reason: str = "") -> bytes:
     return _header(CLOSE, 2 + len(text)) + struct.pack("!H", code) + text
 
 
+def content(frame: bytes) -> tuple[bool, bytes]:
+    """Return whether one of the frames above is text, and what it holds."""
+    return frame[0] == TEXT, frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+
+
 def _header(first: int, length: int) -> bytes:
     if length < 126:
         return struct.pack("!BB", first, length)

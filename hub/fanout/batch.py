@@ -7,7 +7,7 @@ from itertools import groupby
 
 from engineio import packet
 
-from hub.wire import binary_frame, text_frame
+from hub.wire import binary_frame, content, text_frame
 
 TICK = "ticker_update"
 STAMPED = frozenset({TICK, "priority_ticker_update", "trade_backfill"})  # they carry the same fields
@@ -54,6 +54,7 @@ class Batch:
     """
 
     __slots__ = ("_batched", "frames", "messages")
+    is_answer = False
 
     def __init__(self, messages: Iterable[Message], batched: bool = False) -> None:
         self.messages = tuple(messages)
@@ -78,25 +79,27 @@ class Batch:
 class Control:
     """A packet of Engine.IO's own, or of Socket.IO's answers: it waits in line with the rest, and is never dropped."""
 
-    __slots__ = ("_packet", "frames")
+    __slots__ = ("frames",)  # nothing else: who asks and does not read has many of these
+    is_answer = True
 
     def __init__(self, pkt: packet.Packet) -> None:
         encoded = pkt.encode()
-        self._packet = pkt
         self.frames = text_frame(encoded.encode()) if isinstance(encoded, str) else binary_frame(encoded)
 
     def packets(self) -> list[packet.Packet]:
         """Return it for a client that polls."""
-        return [self._packet]
+        is_text, data = content(self.frames)
+        return [packet.Packet(int(data[:1]), data[1:].decode()) if is_text else packet.Packet(packet.MESSAGE, data)]
 
 
 class Frames:
-    """Finished frames of the WebSocket library: a pong, a close frame."""
+    """Finished frames: a pong, a close frame of the WebSocket library's; or of what was something else before."""
 
-    __slots__ = ("frames",)
+    __slots__ = ("frames", "is_answer")
 
-    def __init__(self, frames: bytes) -> None:
+    def __init__(self, frames: bytes, is_answer: bool = True) -> None:
         self.frames = frames
+        self.is_answer = is_answer
 
     @staticmethod
     def packets() -> list[packet.Packet]:

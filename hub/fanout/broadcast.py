@@ -41,6 +41,8 @@ class CutReason(IntEnum):
     TOO_MANY_EVENTS = 4002
     BAD_PACKET = 4003
     BUG = 4004
+    NOT_JOINED = 4005
+    NO_PLACE = 4006
 
 
 class Figures(NamedTuple):

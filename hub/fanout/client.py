@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from engineio import exceptions, packet, payload, socket
+from engineio import exceptions, packet, payload
 
 from hub import green
+from hub.fanout.accepted import EngineSocket, ToDebugLog
 from hub.fanout.batch import Batch, Control, Frames
 from hub.fanout.broadcast import CutReason, Figures
 from hub.fanout.choice import Choice
-from hub.fanout.limits import Budget
 from hub.fanout.outbox import Outbox
+from hub.fanout.session import LINGER_SECONDS, Session
 from hub.logs import Cooldown
 from hub.wire import close_frame
 
@@ -36,10 +38,11 @@ MAX_FRAGMENTS = 1_000  # of one message
 PAUSE_SECONDS = 30.0  # for which the hub itself may stand still: the client's pong then waits unread, and is no silence
 UNSENT_BYTES = 65_536  # in the kernel, beyond what the client has room for: more is old prices, less is more wake-ups
 ANSWERS_PART = 4  # limits that answers and pongs to a client may fill: it asks and does not read
-STUCK_SECONDS = 8.0  # without room in a socket's buffers
-LINGER_SECONDS = 2.0  # for which a client that is told to go may take its time
-BINARY = ("5", "6")  # Socket.IO events with attachments: nobody sends any, and they would pile up
-CLOSE_NORMAL, CLOSE_SERVICE_RESTART = 1000, 1012
+UPGRADE_SECONDS = 10.0  # as long as the official server gives it
+STUCK_SECONDS = 8.0  # without room in a socket's buffers, or without a poll while something waits
+SLOW_BYTES_PER_SECOND = 8_192  # that a polling client takes at least: so much longer its next poll may take
+MAX_PATIENCE_SECONDS = 30.0
+CLOSE_SERVICE_RESTART = 1012
 RATE_SECONDS = 2.0
 SLICE_SECONDS = 0.005  # of writing to one client, before others have their turn
 _WAKE = object()  # in engineio's queue: look at the outbox
@@ -47,50 +50,17 @@ log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
 
-class _EngineSocket:
-    """The accepted WebSocket as engineio sees it: all but its end is left as it is."""
-
-    socket = None  # or the base class sets a timeout that a pause of the hub's uses up
-
-    def __init__(self, ws: Any, ended: Callable[[], None]) -> None:
-        self._ws = ws
-        self._ended = ended
-
-    def wait(self) -> Any:
-        data = None
-        try:
-            data = self._ws.wait()
-        finally:
-            if data is None:
-                self._ended()
-        return data
-
-    def close(self) -> None:
-        green.close_websocket(self._ws, CLOSE_NORMAL)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ws, name)
-
-
-class _ToDebugLog:
-    """Where eventlet's WebSocket writes what it has to say, in pieces and without line ends."""
-
-    @staticmethod
-    def write(text: str) -> None:
-        log.debug("%s", text)
-
-
-class ClientSocket(socket.Socket):
+class ClientSocket(Session):
     """One client. All of it runs on the web server's loop."""
 
     def __init__(self, server: HubEngine, sid: str, address: str) -> None:
-        super().__init__(server, sid)
-        self.address = address
+        super().__init__(server, sid, address)
         self.outbox = Outbox(server.limits.buffer_bytes, server.urgent)
         self._connected_at = now = time.monotonic()
         self._shown_id = secrets.token_hex(4)  # not the session's: who knows that can take it over
         self._measured, self._bytes_per_second = (now, 0), 0.0  # when, and how many bytes were taken then
-        self.budget = Budget(server.limits.events_per_second, now)
+        self._polled_at, self._patience_seconds = now, STUCK_SECONDS  # when the last poll ended, how long none may come
+        self._upgrade_by = math.inf  # when an upgrade under way must be through
         self._ws: Any = None
         self._send: Callable[[bytes | memoryview], int]  # to the WebSocket, while it is writable
         self._writable = False  # whether the WebSocket may be written to: not before an upgrade is through
@@ -165,7 +135,8 @@ class ClientSocket(socket.Socket):
     def write(self, entry: Control | Frames, first: bool = False) -> None:
         """Put an entry in line, and write what can be written without waiting."""
         (self.outbox.put_first if first else self.outbox.put)(entry)
-        if self.outbox.pending_bytes > ANSWERS_PART * self.outbox.limit_bytes:
+        outbox = self.outbox
+        if outbox.pending_bytes > ANSWERS_PART * outbox.limit_bytes or outbox.answers_bytes > self.answers_limit_bytes:
             self.cut(CutReason.NOT_READING)
             return
         if self._writable and not self._full:
@@ -211,6 +182,7 @@ class ClientSocket(socket.Socket):
             if self.upgrading or self.upgraded:
                 return [packet.Packet(packet.NOOP)]
             if packets := self.outbox.packets(MAX_POLLING_PACKETS, time.monotonic()):
+                self._note_poll(packets)
                 return packets
             self._waiting = True
             try:
@@ -219,10 +191,16 @@ class ClientSocket(socket.Socket):
                 raise exceptions.QueueEmpty from None
             finally:
                 self._waiting = False
+                self._note_poll([])
             if entry is None:
-                return []
+                return [packet.Packet(packet.NOOP)]  # the session is over: an empty answer would be no payload
             if entry is not _WAKE:
                 return [entry]  # what ends a poll when the client upgrades
+
+    def _note_poll(self, packets: list[packet.Packet]) -> None:
+        size_bytes = sum(len(pkt.data) for pkt in packets if isinstance(pkt.data, str))
+        self._polled_at = time.monotonic()
+        self._patience_seconds = min(MAX_PATIENCE_SECONDS, STUCK_SECONDS + size_bytes / SLOW_BYTES_PER_SECOND)
 
     def _write_until_closed(self) -> None:
         """Be the client's writer: of what could not be written at once."""
@@ -261,7 +239,20 @@ class ClientSocket(socket.Socket):
         """Note that the WebSocket was read to its end: whoever went away gets nothing more, however slowly it reads."""
         self._writable = False
 
-    # -- the end --------------------------------------------------------------------------------------
+    # -- by the clock, and the end --------------------------------------------------------------------
+
+    def judge(self, now: float) -> None:
+        """End the session if it is silent, or polls and does not fetch what waits; end an upgrade that takes too long.
+        """
+        if self.closed or not self.check_ping_timeout():
+            return
+        if self.upgraded:
+            return  # its writer notices
+        patience = self._patience_seconds + (UPGRADE_SECONDS if self.upgrading else 0)
+        if not self._waiting and not self.outbox.empty and now - self._polled_at > patience:
+            self.cut(CutReason.NOT_READING)
+        elif now > self._upgrade_by and self._ws is not None:
+            green.cut(self._ws)  # it polls on
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:  # noqa: ARG002
         """Close the session; never wait for what is queued to be read, which a hostile client puts off for ever."""
@@ -327,57 +318,26 @@ class ClientSocket(socket.Socket):
         if self._ws is not None:
             green.cut(self._ws)
 
-    # -- what the client sends ------------------------------------------------------------------------
-
-    def receive(self, pkt: packet.Packet) -> None:
-        """Take a packet in, if the client's budget has room for it. Raises ``SocketIsClosedError`` after the end."""
-        if self.closed:
-            raise exceptions.SocketIsClosedError
-        if pkt.packet_type == packet.MESSAGE and (isinstance(pkt.data, bytes) or str(pkt.data).startswith(BINARY)):
-            self.server.refuse_packet(self.sid, ValueError("binary events are not taken"))
-        elif self._allow(len(pkt.data) if isinstance(pkt.data, str) else 0):
-            super().receive(pkt)
-
-    def _allow(self, size_bytes: int = 0) -> bool:
-        if self.budget.spend(time.monotonic(), size_bytes):
-            return True
-        self.cut(CutReason.TOO_MANY_EVENTS)
-        return False
-
-    def handle_post_request(self, environ: dict[str, Any]) -> None:
-        """Take a polling client's packets in; raises ``EngineIOError``, which ends the session, for what is none."""
-        try:
-            super().handle_post_request(environ)
-        except exceptions.ContentTooLongError:
-            self._refused("too_large")
-            raise
-        except ValueError as error:
-            self.server.refuse_packet(self.sid, error)
-            raise exceptions.EngineIOError("bad packet") from None
-
-    def _refused(self, reason: str) -> None:
-        self.server.counters[f"refused_{reason}"] += 1
-        _warn.warning(reason, "refused client=%s reason=%s", self.sid, reason)
-
     def _upgrade_websocket(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
             return self.server._bad_request("WebSocket version 13 is needed")
         if self._ws is not None or self.upgrading:
             return self.server._bad_request("An upgrade is under way")
         environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
-        environ["wsgi.errors"] = _ToDebugLog
+        environ["wsgi.errors"] = ToDebugLog
         return super()._upgrade_websocket(environ, start_response)
 
     def _websocket_handler(self, ws: Any) -> Any:
         if self._ws is not None or self.closed:  # another one was faster, or the client ended meanwhile
             return []
         self._ws = ws
+        self._upgrade_by = time.monotonic() + UPGRADE_SECONDS
         green.tune(ws, UNSENT_BYTES)
         green.guard_reading(ws, self.server.max_http_buffer_size, MAX_FRAGMENTS, self._allow, self._refused)
         self._send = green.sender(ws)
         ws.socket.settimeout(self.server.ping_interval + self.server.ping_timeout + PAUSE_SECONDS)
         try:
-            return super()._websocket_handler(_EngineSocket(ws, self._stop_writing))
+            return super()._websocket_handler(EngineSocket(ws, self._stop_writing))
         except OSError as error:  # while it upgraded: a probe that never came
             log.debug("client=%s lost a WebSocket: %s", self.sid, error)
             return []

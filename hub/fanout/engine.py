@@ -2,17 +2,24 @@
 
 What this changes of ``python-engineio`` (pinned with it):
 - its clients are ``hub.fanout.client.ClientSocket``: bounded, at most 16 packets a polling answer, fragments capped;
-- clients, clients of an address and events of a client are limited;
-- permessage-deflate and WebSocket's drafts are refused: doors for bombs;
-- what can't be understood ends its sender: no traceback, no hung request, and nobody else notices.
+- clients, clients of an address, handshakes of an address and events are limited; sessions that join no namespace have
+  places of their own, and are ended;
+- permessage-deflate and WebSocket's drafts are refused: doors for bombs; so are JSONP's scripts;
+- what can't be understood ends its sender: no traceback, no hung request, and nobody else notices;
+- requests are judged as the protocol's test suite wants: a transport that is named, GET, POST and OPTIONS alone, and
+  none for a session whose client has gone silent.
 """
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qs
 
 import engineio
 import socketio
@@ -20,9 +27,21 @@ from engineio import packet
 
 from hub.fanout.broadcast import CutReason
 from hub.fanout.client import ClientSocket
-from hub.fanout.limits import Limits, client_address, who
+from hub.fanout.limits import ADDRESS_PART, Budgets, Limits, client_address, who
+from hub.fanout.pulse import Pulse
+from hub.fanout.session import JOIN_SECONDS
+from hub.fanout.sessions import Sessions
 from hub.logs import Cooldown
 
+METHODS = ("GET", "POST", "OPTIONS")
+HEADERS = [("X-Content-Type-Options", "nosniff"), ("Vary", "Origin"), ("Cache-Control", "no-store")]
+UPGRADE_WAIT_SECONDS = 0.1
+CHANCE_SECONDS = 0.5  # in which an honest client joins, before it has to make room for a newer one
+# what is kept of a handshake's request as long as its session lasts, at most so many characters of each
+KEPT = ("flask.app", "wsgi.url_scheme", "wsgi.version", "wsgi.multithread", "wsgi.multiprocess", "wsgi.run_once",
+        "REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "HTTP_HOST",
+        "HTTP_AUTHORIZATION")  # fmt: skip
+KEPT_LENGTH = 1_024
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
 
@@ -37,11 +56,64 @@ class HubEngine(engineio.Server):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.sockets = Sessions()
         self.limits = Limits()
+        self.join_seconds = JOIN_SECONDS
         self.counters: Counter[str] = Counter()
         self.urgent: Callable[[str], bool] = lambda _: False
         self.draining: Callable[[], bool] = lambda: False
         self.shut_out: Callable[[str], bool] = lambda _: False
+        self.pulse = Pulse(self)
+
+    @property
+    def limits(self) -> Limits:
+        """How much is allowed. What addresses have used up is forgotten when it is set."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        self.events = Budgets(ADDRESS_PART * limits.events_per_second)
+        self._handshakes = Budgets(limits.handshakes_per_second)
+
+    def handle_request(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer a request, as the base class does, but for those that it takes and the protocol does not."""
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, *HEADERS], *rest)
+
+        self.sleep(0)  # a connection whose next request is always there already must not keep the loop
+        query = parse_qs(environ.get("QUERY_STRING", ""))
+        fault = None
+        if environ["REQUEST_METHOD"] not in METHODS:
+            fault = "Method is not supported"
+        elif query.get("transport", [""])[0] not in self.transports and environ["REQUEST_METHOD"] != "OPTIONS":
+            fault = "Transport unknown"
+        elif "j" in query:
+            fault = "JSONP is not supported"
+        if fault is not None:
+            answer = self._bad_request(fault)
+            start(answer["status"], answer["headers"])
+            return [answer["response"]]
+        client = self.sockets.get(query.get("sid", [""])[0])
+        if client is not None and not client.closed and self.pulse.may_judge(time.monotonic()):
+            client.check_ping_timeout()
+        if client is not None and environ["REQUEST_METHOD"] == "GET":
+            self._await_upgrade(client)
+        return super().handle_request(environ, start)
+
+    def _await_upgrade(self, client: ClientSocket) -> None:
+        """Let an upgrade under way come to its end, for a moment: a poll is refused after it, and a no-op before."""
+        until = time.monotonic() + UPGRADE_WAIT_SECONDS
+        while client.upgrading and time.monotonic() < until:
+            self.sleep(UPGRADE_WAIT_SECONDS / 10)
+
+    def _ok(self, packets: Any = None, headers: Any = None, jsonp_index: int | None = None) -> Any:
+        answer = super()._ok(packets, headers, jsonp_index)
+        return answer if packets is not None else {**answer, "response": b"ok"}
+
+    def _service_task(self) -> None:
+        self.pulse.run()
 
     def refuse_packet(self, sid: str, error: Exception) -> None:
         """Count and log a packet that can't be understood, and end its sender."""
@@ -71,14 +143,19 @@ class HubEngine(engineio.Server):
             return "draining"
         if self.shut_out(address):  # here, where clients come again: a refused namespace ends some for good
             return "bad_tokens"
-        limits, present = self.limits, self.sockets
-        if len(present) >= limits.clients:
+        limits, whose, now = self.limits, who(address), time.monotonic()
+        if limits.handshakes_per_second and not self._handshakes.of(whose, now).take(now, 1):
+            return "too_many_handshakes"
+        if self.sockets.joined_count >= limits.clients:
             return "too_many_clients"
-        if limits.clients_per_ip:
-            whose = who(address)
-            same = sum(who(client.address) == whose for client in present.values())
-            if same >= limits.clients_per_ip:
-                return "too_many_clients_of_ip"
+        if limits.clients_per_ip and self.sockets.of_address[whose] >= limits.clients_per_ip:
+            return "too_many_clients_of_ip"
+        newcomers = self.sockets.newcomers
+        if len(newcomers) >= limits.newcomers:
+            oldest = next(iter(newcomers.values()))
+            if now - oldest.newcomer_since < CHANCE_SECONDS:
+                return "too_many_clients"
+            oldest.cut(CutReason.NOT_JOINED)
         return None
 
     def _handle_connect(
@@ -105,7 +182,7 @@ class HubEngine(engineio.Server):
             "maxPayload": self.max_http_buffer_size,
         }
         client.send(packet.Packet(packet.OPEN, hello))
-        accepted = self._trigger_event("connect", sid, environ, run_async=False)
+        accepted = self._trigger_event("connect", sid, _kept(environ, address), run_async=False)
         if accepted is not None and accepted is not True:
             self.sockets.pop(sid, None)
             return self._unauthorized(accepted or None)
@@ -117,6 +194,13 @@ class HubEngine(engineio.Server):
             return answer
         client.connected = True
         return self._ok(client.poll(), jsonp_index=jsonp_index)
+
+
+def _kept(environ: dict[str, Any], address: str) -> dict[str, Any]:
+    """Return what is kept of a request: neither its connection nor 64 KiB of headers. It is its client's by itself."""
+    kept = {name: environ[name] for name in KEPT if name in environ}
+    short = {name: value[:KEPT_LENGTH] if isinstance(value, str) else value for name, value in kept.items()}
+    return {**short, "REMOTE_ADDR": address, "QUERY_STRING": "", "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr}
 
 
 def _unavailable(reason: str) -> dict[str, Any]:

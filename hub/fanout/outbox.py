@@ -14,11 +14,19 @@ from engineio import packet
 
 from hub.fanout.batch import CONFLATED, TICK, Batch, Control, Frames, Message
 
+ENTRY_BYTES = 128  # that one thing takes besides its frames
 RELEASE_PART = 4  # what is held joins the queue when no more than this part of the limit waits
 
 
 class Entry(Protocol):
-    """One thing that waits: its bytes for a WebSocket, its packets for a client that polls."""
+    """One thing that waits: its bytes for a WebSocket, its packets for a client that polls.
+
+    ``is_answer``: it is this client's alone, and came of what the client has sent.
+    """
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it counts among the answers."""
 
     @property
     def frames(self) -> bytes:
@@ -36,6 +44,7 @@ class Outbox:
         self.batched = False  # whether released ticks leave as ``ticker_batch``
         self.lagging = False  # whether the client gets the latest only, for now
         self.pending_bytes = 0  # queued, and neither written nor fetched
+        self.answers_bytes = 0  # of memory, that answers among these take
         self.conflated_total = 0  # ticks that a newer one replaced
         self.dropped_total = 0
         self.taken_bytes = 0  # written or fetched, since the start
@@ -59,8 +68,8 @@ class Outbox:
         """Queue something that must not be lost."""
         if not entry.frames:
             return
-        self._entries.append(Frames(entry.frames) if self._framed else entry)
-        self.pending_bytes += len(entry.frames)
+        self._entries.append(Frames(entry.frames, entry.is_answer) if self._framed else entry)
+        self._count(entry, 1)
 
     def put_first(self, entry: Entry) -> None:
         """Queue something that passes what waits, but for what was written in part: a ping is no use later."""
@@ -68,7 +77,12 @@ class Outbox:
             self._packets.extendleft(reversed(entry.packets()))
             return
         self._entries.insert(0 if self._head is None else 1, entry)
-        self.pending_bytes += len(entry.frames)
+        self._count(entry, 1)
+
+    def _count(self, entry: Entry, sign: int) -> None:
+        self.pending_bytes += sign * len(entry.frames)
+        if entry.is_answer:
+            self.answers_bytes += sign * (len(entry.frames) + ENTRY_BYTES)
 
     def add(self, batch: Batch, now: float) -> None:
         """Queue a batch, or hold the latest of it where too much waits; ``now`` is monotonic."""
@@ -110,7 +124,7 @@ class Outbox:
         self._entries.clear()
         self._packets.clear()
         self._head = None
-        self.pending_bytes = 0
+        self.pending_bytes = self.answers_bytes = 0
 
     def release(self, now: float, anyway: bool = False) -> None:
         """Queue what is held, if little waits before it (or ``anyway``)."""
@@ -140,9 +154,9 @@ class Outbox:
         """Go on with a WebSocket where polling ended: packets that were taken apart and not fetched come first."""
         self._framed = True
         for pkt in reversed(self._packets):
-            entry = Control(pkt)
+            entry = Frames(Control(pkt).frames, is_answer=False)
             self._entries.appendleft(entry)
-            self.pending_bytes += len(entry.frames)
+            self._count(entry, 1)
         self._packets.clear()
 
     def head(self, now: float) -> memoryview | None:
@@ -162,7 +176,9 @@ class Outbox:
         self._head = self._head[count:]
         if not self._head:
             self._head = None
-            self._entries.popleft()
+            entry = self._entries.popleft()
+            if entry.is_answer:
+                self.answers_bytes -= len(entry.frames) + ENTRY_BYTES
 
     # -- for a client that polls ----------------------------------------------------------------------
 
@@ -173,7 +189,7 @@ class Outbox:
             if not self._entries:
                 break
             entry = self._entries.popleft()
-            self.pending_bytes -= len(entry.frames)
+            self._count(entry, -1)
             self.taken_bytes += len(entry.frames)
             self._packets.extend(entry.packets())
         return [self._packets.popleft() for _ in range(min(limit, len(self._packets)))]

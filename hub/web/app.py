@@ -12,6 +12,7 @@ from flask_socketio import SocketIO
 from hub.hub import PriceHub
 from hub.metrics import make_registry
 from hub.web import guard
+from hub.web.access import Access
 from hub.web.actions import Actions
 from hub.web.admission import WHY_NOT, Admission
 from hub.web.board import add_board
@@ -42,12 +43,14 @@ def create_app(
     app = Flask("hub", root_path=str(ROOT), template_folder="templates", static_folder="static")
     app.url_map.strict_slashes = False
     rates, admission = Rates(hub.settings, hub.counters), Admission(hub.settings, hub.counters)
-    guard.install(app, admission, hub.settings.api_tokens, rates, hub.watch.settle)
+    access = Access(hub.settings, rates)
+    guard.install(app, admission, access.readers, rates, hub.watch.settle)
+    access.install(app)
     actions = Actions(hub, rates, Drills(hub, simulator) if simulator is not None else None)
     status, probes, registry = Status(hub), Probes(hub), make_registry(hub)
     bodies = SharedBodies()
     for name, prefix in (("root", None), ("api", "/api")):
-        routes = make_blueprint(hub, name, bodies)
+        routes = make_blueprint(hub, name, bodies, rates.count_relay)
         add_dashboard(routes, hub, bodies)
         add_board(routes, hub, bodies)
         add_history(routes, hub, bodies)
@@ -58,7 +61,7 @@ def create_app(
         add_metrics(routes, registry, bodies)
         probes.add_to(routes)
         app.register_blueprint(routes, url_prefix=prefix)
-    socketio = make_socketio(app, hub, rates, admission)
+    socketio = make_socketio(app, hub, rates, admission, access)
     with_socketio = app.wsgi_app
 
     def wsgi_app(environ: dict[str, Any], start_response: Any) -> Any:

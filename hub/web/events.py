@@ -13,17 +13,20 @@ from flask_socketio import ConnectionRefusedError, SocketIO
 
 from hub import green
 from hub.detect.relayed import check as check_relayed
-from hub.fanout import engine
+from hub.fanout import engine, namespaces
 from hub.fanout.choice import EVERYTHING, Choice, ChoiceError, subscribed, unsubscribed
+from hub.fanout.client import ClientSocket
 from hub.fanout.latency import Stage
 from hub.fanout.limits import Limits
 from hub.hub import PriceHub
 from hub.logs import Cooldown, OncePerSecond
+from hub.web.access import NO_WRITER, Access
 from hub.web.admission import Admission
 from hub.web.guard import presented_token
 from hub.web.rates import Rates, TooMany
 
 MAX_MESSAGE_BYTES = 65_536  # unmasking is per byte: a megabyte would block the loop for 0.17 s
+MAX_RELAY_BYTES = 16_384  # as ``POST /alert``
 MAX_SAMPLE_MS = 60_000.0
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -43,7 +46,7 @@ class StrictJson:
         return orjson.loads(text)
 
 
-def make_socketio(app: Flask, hub: PriceHub, rates: Rates, admission: Admission) -> SocketIO:
+def make_socketio(app: Flask, hub: PriceHub, rates: Rates, admission: Admission, access: Access) -> SocketIO:
     """Attach Socket.IO to the application and the hub's events to its clients."""
     settings = hub.settings
     engine.install()
@@ -65,24 +68,29 @@ def make_socketio(app: Flask, hub: PriceHub, rates: Rates, admission: Admission)
     server = socketio.server
     server.eio.limits = Limits(
         settings.max_clients, settings.max_clients_per_ip, settings.max_events_per_second, settings.client_buffer_bytes,
-        settings.trusted_proxies,
+        settings.trusted_proxies, settings.handshakes_per_second,
     )  # fmt: skip
+    hub.joining = lambda: len(server.eio.sockets.newcomers)
     server.eio.urgent = hub.priority.has
     server.eio.draining = lambda: hub.draining
     if settings.api_tokens:
         server.eio.shut_out = rates.is_shut_out
     refused = server.eio.counters = hub.counters
+    namespaces.watch(server)
 
     def known() -> Callable[[str], bool]:
         # before there is a product list, nobody can say what is unknown: clients come back as soon as the hub does
         return hub.book.knows if hub.book.products else lambda _: True
+
+    def client_of(sid: str) -> ClientSocket:
+        return server.eio.sockets[server.manager.eio_sid_from_sid(sid, "/")]
 
     @socketio.on("connect")
     def connect(auth: Any = None) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
         presented = token if isinstance(token, str) else presented_token()
         try:
-            let_in = not settings.api_tokens or rates.token_valid(request.environ, presented, settings.api_tokens)
+            let_in, may_write = (may(request.environ, presented) for may in (access.may_read, access.may_write))
         except TooMany as error:
             raise ConnectionRefusedError(str(error)) from None
         if not let_in:
@@ -98,7 +106,8 @@ def make_socketio(app: Flask, hub: PriceHub, rates: Rates, admission: Admission)
             except ChoiceError as error:
                 refused["bad_subscribe"] += 1
                 raise ConnectionRefusedError(f"subscribe: {error}") from None
-        client = server.eio.sockets[server.manager.eio_sid_from_sid(sid, "/")]
+        client = client_of(sid)
+        client.may_write = may_write
         # nothing from here on waits until the connect answer has been given to the client: the snapshot follows it
         hub.fanout.add(sid, client)
         if choice != EVERYTHING:
@@ -116,9 +125,20 @@ def make_socketio(app: Flask, hub: PriceHub, rates: Rates, admission: Admission)
             refused["bad_spike_alert"] += 1
             _warn.warning("bad_spike_alert", "refused a spike_alert that is no object")
             return {"success": False, "error": "a spike_alert is one JSON object"}
-        if (problem := check_relayed("spike_alert", data[0])) is not None:
+        client, size_bytes = client_of(request.sid), len(orjson.dumps(data[0]))  # type: ignore[attr-defined]
+        if not client.may_write:
+            refused["writers_without_token"] += 1
+            return {"success": False, "error": NO_WRITER}
+        problem = check_relayed("spike_alert", data[0])
+        if size_bytes > MAX_RELAY_BYTES:
+            problem = f"a spike_alert has at most {MAX_RELAY_BYTES} bytes"
+        if problem is not None:
             refused["bad_spike_alert"] += 1
             return {"success": False, "error": problem}
+        try:
+            rates.count_relay(client.address, size_bytes)
+        except TooMany as error:
+            return {"success": False, "error": f"{error}, wait {error.seconds} s"}
         hub.relay("spike_alert", data[0])
         return {"success": True}
 

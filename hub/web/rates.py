@@ -14,7 +14,7 @@ from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
-from hub.fanout.limits import client_address, who
+from hub.fanout.limits import Budgets, client_address, who
 from hub.logs import Cooldown
 from hub.settings import Settings
 
@@ -24,6 +24,8 @@ MOST_MS = 100.0  # that one answer is charged: what gives way while it is made i
 BYTES_PER_MS = 2_000_000  # what it takes to send an answer
 WINDOW_SECONDS = 10  # of requests: long enough for a page with all of its files
 WORK_SECONDS = 4  # and of what they take, which must not come all at once
+RELAYS_PER_SECOND, RELAYS_BURST = 2.0, 20.0  # of an address: each goes to every client
+RELAY_BYTES = 4_096  # a larger one counts as several
 MAX_ADDRESSES = 10_000  # that are counted at a time, 2 MB; past it the ones counted longest are forgotten
 _warn = Cooldown(logging.getLogger(__name__))
 
@@ -87,8 +89,15 @@ class Windows(Storage):
         self._windows.pop(key, None)
 
 
+def matches(presented: str | None, tokens: Collection[str]) -> bool:
+    """Compare with every token, in constant time."""
+    given = (presented or "").encode(errors="surrogatepass")
+    return sum(hmac.compare_digest(given, token.encode()) for token in tokens) > 0
+
+
 class Rates:
-    """What each address has used up: its requests of the last seconds, its wrong tokens of the last minute."""
+    """What each address has used up: its requests of the last seconds, its wrong tokens of the last minute, its alerts.
+    """
 
     def __init__(
         self, settings: Settings, counters: Counter[str], clock: Callable[[], float] = time.monotonic
@@ -102,15 +111,16 @@ class Rates:
         allowed_ms = max(LEAST_MS_PER_SECOND, settings.rate_limit_per_second * MS_PER_REQUEST)
         self._work = _Limit(RateLimitItemPerSecond, bool(settings.rate_limit_per_second) * int(allowed_ms * 1_000)
                             * WORK_SECONDS, WORK_SECONDS, clock)  # fmt: skip
+        self._relays = Budgets(RELAYS_PER_SECOND, RELAYS_BURST)
         self._bad_tokens = _Limit(RateLimitItemPerMinute, settings.bad_tokens_per_minute, 1, clock)
 
     def count_request(self, environ: Mapping[str, Any]) -> None:
         """Count a request; raises ``TooMany``."""
         address = client_address(environ, self._trusted)
         if not self._requests.hit(address):
-            self._refuse("rate_limit", address, "Too many requests", self._requests)
+            self._refuse("rate_limit", address, "Too many requests", self._requests.wait_seconds(address))
         if self._work.is_used_up(address):
-            self._refuse("work_limit", address, "Too many requests", self._work)
+            self._refuse("work_limit", address, "Too many requests", self._work.wait_seconds(address))
 
     def count_work(self, environ: Mapping[str, Any], seconds: float, size_bytes: int) -> None:
         """Count what an answer took to be made, and what it will take to be sent."""
@@ -123,9 +133,8 @@ class Rates:
             return False  # who has none does not guess
         address = client_address(environ, self._trusted)
         if self._bad_tokens.is_used_up(address):
-            self._refuse("bad_tokens", address, "Too many wrong tokens", self._bad_tokens)
-        given = presented.encode(errors="surrogatepass")
-        if sum(hmac.compare_digest(given, token.encode()) for token in tokens) > 0:
+            self._refuse("bad_tokens", address, "Too many wrong tokens", self._bad_tokens.wait_seconds(address))
+        if matches(presented, tokens):
             return True
         self._counters["bad_tokens"] += 1
         self._bad_tokens.hit(address)
@@ -135,10 +144,21 @@ class Rates:
         """Tell whether an address was wrong too often, and its tokens are not looked at."""
         return self._bad_tokens.is_used_up(address)
 
-    def _refuse(self, reason: str, address: str, message: str, limit: _Limit) -> None:
+    def count_relay(self, address: str, size_bytes: int) -> None:
+        """Count what an address has relayed to every client, 4 KiB of it as one; raises ``TooMany``."""
+        now, cost = self._clock(), max(1, math.ceil(size_bytes / RELAY_BYTES))
+        budget = self._relays.of(who(address), now)
+        if not budget.take(now, cost):
+            self._refuse("relays", address, "Too many alerts", budget.wait_seconds(cost))
+
+    def count_refused(self, reason: str) -> None:
+        """Count what was refused elsewhere."""
+        self._counters[reason] += 1
+
+    def _refuse(self, reason: str, address: str, message: str, seconds: float) -> None:
         self._counters[f"refused_{reason}"] += 1
         _warn.warning(reason, "refused a request address=%s reason=%s", address, reason)
-        raise TooMany(message, max(1, math.ceil(limit.ends_at(address) - self._clock())))
+        raise TooMany(message, max(1, math.ceil(seconds)))
 
 
 class _Limit:
@@ -148,6 +168,7 @@ class _Limit:
         self, kind: type[RateLimitItem], amount: int, multiples: int, clock: Callable[[], float]
     ) -> None:  # fmt: skip
         self._item = kind(amount, multiples) if amount else None
+        self._clock = clock
         self._limiter = FixedWindowRateLimiter(Windows(clock))
 
     def hit(self, address: str, cost: int = 1) -> bool:
@@ -156,6 +177,6 @@ class _Limit:
     def is_used_up(self, address: str) -> bool:
         return self._item is not None and not self._limiter.test(self._item, who(address))
 
-    def ends_at(self, address: str) -> float:
+    def wait_seconds(self, address: str) -> float:
         assert self._item is not None
-        return self._limiter.storage.get_expiry(self._item.key_for(who(address)))
+        return self._limiter.storage.get_expiry(self._item.key_for(who(address))) - self._clock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -13,11 +14,13 @@ from flask import Blueprint, Response, redirect, request, url_for
 from hub.detect.relayed import check as check_relayed
 from hub.explain import explain as explanation
 from hub.fanout.latency import WINDOW_SECONDS
+from hub.fanout.limits import client_address
 from hub.hub import PriceHub
 from hub.ledger import MAX_ENTRIES
 from hub.model import HealthStatus, Quote, Standing, Trust
 from hub.payload import iso_time, json_number, shown_source
 from hub.plan import body as plan_body
+from hub.web.access import writes
 from hub.web.arguments import json_body, limit, product_id, since
 from hub.web.guard import error_response, json_response
 from hub.web.shared_body import SharedBodies
@@ -63,8 +66,14 @@ INDEX = (
 )
 
 
-def make_blueprint(hub: PriceHub, name: str, bodies: SharedBodies | None = None) -> Blueprint:
-    """Return the routes on a hub; ``name`` tells the copies under different prefixes apart, which share ``bodies``."""
+def make_blueprint(
+    hub: PriceHub, name: str, bodies: SharedBodies | None = None,
+    count_relay: Callable[[str, int], None] = lambda *_: None,
+) -> Blueprint:  # fmt: skip
+    """Return the routes on a hub; ``name`` tells the copies under different prefixes apart, which share ``bodies``.
+
+    ``count_relay(address, size_bytes)`` raises for an alert that is one too many.
+    """
     bodies = bodies or SharedBodies()
     routes = Blueprint(name, __name__)
 
@@ -177,6 +186,7 @@ def make_blueprint(hub: PriceHub, name: str, bodies: SharedBodies | None = None)
         return json_response(hub.get_priority_stats())
 
     @routes.post("/priority-pairs")
+    @writes
     def change_priority_pair() -> Response:
         body = json_body()
         if not isinstance(body, dict) or "product_id" not in body or "action" not in body:
@@ -198,6 +208,7 @@ def make_blueprint(hub: PriceHub, name: str, bodies: SharedBodies | None = None)
         return json_response({"success": True, "message": f"{name} {done} priority pairs"})
 
     @routes.put("/priority-pairs")
+    @writes
     def set_priority_pairs() -> Response:
         body = json_body()
         if not isinstance(body, dict) or not isinstance(body.get("product_ids"), list):
@@ -212,17 +223,20 @@ def make_blueprint(hub: PriceHub, name: str, bodies: SharedBodies | None = None)
         return json_response({"success": True, "message": message, "product_ids": product_ids})
 
     @routes.delete("/priority-pairs")
+    @writes
     def clear_priority_pairs() -> Response:
         hub.clear_priority_pairs()
         return json_response({"success": True, "message": f"priority pairs cleared{_pinned(hub)}"})
 
     @routes.post("/alert")
+    @writes
     def alert() -> Response:
         body = json_body(MAX_ALERT_BYTES)
         if not isinstance(body, dict):
             return error_response("a JSON object is required", 400)
         if (problem := check_relayed("trade_update", body)) is not None:
             return error_response(problem, 400)
+        count_relay(client_address(request.environ, hub.settings.trusted_proxies), len(orjson.dumps(body)))
         hub.relay("trade_update", body)
         return json_response({"success": True, "message": "relayed"})
 

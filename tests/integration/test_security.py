@@ -182,6 +182,7 @@ def test_what_is_no_request_is_refused_without_a_word_too_many(
 # a valid value for every secret setting, with a mark that must be found nowhere
 CANARIES = {
     "API_TOKENS": "canary-of-the-clients",
+    "WRITE_TOKENS": "canary-of-the-writers",
     "ADMIN_TOKEN": "canary-of-the-admin-0",
     "WEBHOOK_URL": "http://127.0.0.1:9/canary-of-the-webhook",
     "TELEGRAM_BOT_TOKEN": "123456789:canary-of-the-telegram-bot-0123456789",

@@ -135,6 +135,7 @@ GLOSSARY: Mapping[str, str | Mapping[str, Any]] = {
     "max_hz": or_null("number", "Most writes a second; null: no limit."),
     "batch": "Whether ticks come as `ticker_batch`.",
     "clients": "Socket.IO clients that get events.",
+    "clients_joining": "Socket.IO sessions that have not joined a namespace yet.",
     "total": "How many there are.",
     "max_clients": "The most that are let in.",
     "draining": "Whether the hub is about to stop.",
