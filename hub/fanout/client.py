@@ -241,18 +241,20 @@ class ClientSocket(Session):
 
     # -- by the clock, and the end --------------------------------------------------------------------
 
-    def judge(self, now: float) -> None:
-        """End the session if it is silent, or polls and does not fetch what waits; end an upgrade that takes too long.
+    def is_stuck(self, now: float) -> bool:
+        """Tell whether the session polls and does not fetch what waits: it takes nothing more, and is to be cut.
+
+        One that is silent is ended, and an upgrade that takes too long.
         """
-        if self.closed or not self.check_ping_timeout():
-            return
-        if self.upgraded:
-            return  # its writer notices
+        if self.closed or not self.check_ping_timeout() or self.upgraded:
+            return False  # a WebSocket's own writer notices
         patience = self._patience_seconds + (UPGRADE_SECONDS if self.upgrading else 0)
         if not self._waiting and not self.outbox.empty and now - self._polled_at > patience:
-            self.cut(CutReason.NOT_READING)
-        elif now > self._upgrade_by and self._ws is not None:
+            self._leaving = True
+            return True
+        if now > self._upgrade_by and self._ws is not None:
             green.cut(self._ws)  # it polls on
+        return False
 
     def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:  # noqa: ARG002
         """Close the session; never wait for what is queued to be read, which a hostile client puts off for ever."""

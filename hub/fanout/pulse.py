@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS = 1.0
 LATE_SECONDS = 3.0  # so late a sweep means that the hub itself stood still: what waited meanwhile is to be read first
 BUG_SECONDS = 1.0
-TURN_SECONDS = 0.005  # for sessions, before others have their turn
+TURN_SECONDS = 0.01  # for sessions, before others have their turn
 MAX_ANSWERS_BYTES = 16_777_216  # that wait for all clients together; past it, those go that read least
 FAIR_ANSWERS_BYTES = 32_768  # of one client: it stays
 log = logging.getLogger(__name__)
@@ -89,10 +89,13 @@ class Pulse:
         late = [client for client in self._engine.sockets.newcomers.values() if client.join_by <= now]
         for client in self._in_turns(late):
             client.cut(CutReason.NOT_JOINED)
-        clients, answers_bytes = list(self._engine.sockets.values()), 0
+        clients, stuck, answers_bytes = list(self._engine.sockets.values()), [], 0
         for client in self._in_turns(clients):
-            client.judge(now)
+            if client.is_stuck(now):
+                stuck.append(client)  # their end costs some: none of them is sent prices until its turn comes
             answers_bytes += client.outbox.answers_bytes
+        for client in self._in_turns(stuck):
+            client.cut(CutReason.NOT_READING)
         if answers_bytes > MAX_ANSWERS_BYTES:
             for client in self._in_turns(clients):
                 if client.outbox.answers_bytes > FAIR_ANSWERS_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tracemalloc
 from collections import Counter
 from typing import Any
@@ -125,3 +126,24 @@ def test_a_proxy_that_is_trusted_speaks_for_others() -> None:
 )  # fmt: skip
 def test_as_whom_an_address_counts(address: str, counts_as: str) -> None:
     assert who(address) == counts_as
+
+
+def test_alerts_cost_by_their_size_and_are_the_addresses() -> None:
+    bench = Bench()
+
+    def relayed(size_bytes: int, address: str = "2001:db8::1") -> int:
+        count = 0
+        with contextlib.suppress(TooMany):
+            while count < 1_000:
+                bench.rates.count_relay(address, size_bytes)
+                count += 1
+        return count
+
+    assert relayed(100) == 20
+    assert relayed(100, "2001:db8::2") == 0, "the same network"
+    bench.now += 10
+    assert relayed(4_097) == 10
+    bench.now += 1_000
+    assert relayed(16_384) == 5
+    assert relayed(4_096, "192.0.2.1") == 20
+    assert bench.counters["refused_relays"] == 5

@@ -245,10 +245,9 @@ def test_a_large_answer_may_take_its_time(engine: HubEngine) -> None:
     client.poll()
     client.offer(TICKS, 0.0)
     now = time.monotonic()
-    client.judge(now + STUCK_SECONDS + 9)
-    assert not client.closed
-    client.judge(now + STUCK_SECONDS + 11)
-    assert client.closed
+    assert not client.is_stuck(now + STUCK_SECONDS + 9)
+    assert client.is_stuck(now + STUCK_SECONDS + 11)
+    assert not client.offer(TICKS, 0.0), "its end is near"
 
 
 def test_an_upgrade_gives_some_seconds_more_and_no_others(engine: HubEngine) -> None:
@@ -256,10 +255,8 @@ def test_an_upgrade_gives_some_seconds_more_and_no_others(engine: HubEngine) -> 
     client.offer(TICKS, 0.0)
     client.upgrading = True
     now = time.monotonic()
-    client.judge(now + STUCK_SECONDS + UPGRADE_SECONDS - 1)
-    assert not client.closed
-    client.judge(now + STUCK_SECONDS + UPGRADE_SECONDS + 1)
-    assert client.closed
+    assert not client.is_stuck(now + STUCK_SECONDS + UPGRADE_SECONDS - 1)
+    assert client.is_stuck(now + STUCK_SECONDS + UPGRADE_SECONDS + 1)
 
 
 # -- the pulse -----------------------------------------------------------------------------------------
