@@ -95,6 +95,8 @@ class Groups(Generic[T]):
 
     def batches(self, messages: Iterable[Message]) -> Iterator[tuple[Batch, list[T]]]:
         """Yield each batch of these messages and the members that want it."""
+        if not self._members:
+            return
         made: dict[tuple[bool, tuple[int, ...]], Batch] = {}
         for group, wanted in self._index.wanted(messages).items():
             batched = group[1]

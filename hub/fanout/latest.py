@@ -7,7 +7,7 @@ only a ``Mark`` is kept, the offset up to which it has everything.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.total = 0
-        self._by_product: Counter[str | None] = Counter()
+        self._by_product: defaultdict[str | None, int] = defaultdict(int)
 
     def add(self, product: str | None) -> None:
         """Count one."""
@@ -39,7 +39,7 @@ class Tally:
             return self.total
         if choice.has_patterns:
             return sum(count for product, count in counts.items() if choice.wants(product))
-        return counts[None] + sum(counts[name] for name in choice.names)
+        return counts.get(None, 0) + sum(counts.get(name, 0) for name in choice.names)
 
 
 class Mark(NamedTuple):
@@ -78,17 +78,21 @@ class Latest:
 
     def add(self, messages: Iterable[Message]) -> None:
         """Number messages that are sent now, and keep what is to be kept of them."""
-        offset = self.offset
+        offset, ticks, table_of_ticks = self.offset, self._ticks, self._tables[TICK]
         for message in messages:
             offset += 1
             message.offset = offset
-            if (table := self._tables.get(message.event)) is None:
+            event, product = message.event, message.product
+            if event == TICK:
+                ticks.add(product)
+                table = table_of_ticks
+            elif event in CONFLATED:
+                table = self._tables[event]
+            else:
                 self._add_loose(message)
                 continue
-            table.pop(message.product, None)
-            table[message.product] = message
-            if message.event == TICK:
-                self._ticks.add(message.product)
+            table.pop(product, None)
+            table[product] = message
         self.offset = offset
 
     def _add_loose(self, message: Message) -> None:
