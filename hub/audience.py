@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hub.fanout.broadcast import Figures
 from hub.fanout.choice import Choice
+from hub.fanout.seat import Figures
 
 if TYPE_CHECKING:
     from hub.hub import PriceHub

@@ -67,7 +67,10 @@ class PriceHub:
         self.journal = Journal(next_id=int(time.time() * 1000))
         self.notes = Notes(self.journal, settings.missed_heartbeats * settings.heartbeat_seconds)
         self.book = Book(settings.stale_after_ms / 1000, HEARTBEATS_FRESH * settings.heartbeat_seconds)
-        self.fanout = Fanout(settings.flush_ms / 1000, Mode(settings.fanout_mode), self._snapshot)
+        self.fanout = Fanout(
+            settings.flush_ms / 1000, Mode(settings.fanout_mode), self._snapshot, lambda: self.book.products,
+            settings.client_buffer_bytes,
+        )  # fmt: skip
         self.priority = PriorityPairs(self.publish, pinned=settings.priority_pairs)
         self.ledger = Ledger(
             self.epoch,
@@ -153,10 +156,10 @@ class PriceHub:
 
     # -- what goes out --------------------------------------------------------------------------------
 
-    def _snapshot(self) -> list[tuple[str, str, str]]:
-        """Return what a new client is sent first: the current ticker of every product."""
-        now = time.monotonic()
-        return [("ticker_update", self.payload(quote, now), quote.ticker.product_id) for quote in self.book.quotes()]
+    def _snapshot(self, product_ids: Iterable[str] | None) -> list[tuple[str, str, str]]:
+        """Return what a client is sent first of these products, or of all: the current tickers."""
+        now, quotes = time.monotonic(), self.book.quotes() if product_ids is None else map(self.book.quote, product_ids)
+        return [("ticker_update", self.payload(quote, now), quote.ticker.product_id) for quote in quotes if quote]
 
     def publish(self, event: str, payload: str, product_id: str | None = None) -> None:
         self.fanout.publish(event, payload, product_id)

@@ -26,8 +26,8 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from hub import __version__
-from hub.fanout.broadcast import CutReason
 from hub.fanout.latency import SMALLEST_MS, STEP, middle_ms
+from hub.fanout.seat import CutReason
 from hub.feed.dialects import advanced_trade, exchange
 from hub.logs import Cooldown
 from hub.model import Cause, ConnectionStatus, HealthStatus

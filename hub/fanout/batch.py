@@ -10,6 +10,7 @@ from engineio import packet
 from hub.wire import binary_frame, content, text_frame
 
 TICK = "ticker_update"
+MAX_BATCH_BYTES = 65_536  # what a client that lags may have waiting beyond its limit
 STAMPED = frozenset({TICK, "priority_ticker_update", "trade_backfill"})  # they carry the same fields
 CONFLATED = frozenset({TICK, "priority_ticker_update", "trust_update"})  # of these the latest a product is enough
 
@@ -17,16 +18,18 @@ CONFLATED = frozenset({TICK, "priority_ticker_update", "trust_update"})  # of th
 class Message:
     """One Socket.IO event of the default namespace; ``payload`` is JSON text.
 
-    ``at`` is the monotonic second of its making. ``product`` is None for what concerns no product alone.
+    ``at`` is the monotonic second of its making. ``product`` is None for what concerns no product alone. ``offset``
+    numbers what is sent; 0: it was not sent to all.
     """
 
-    __slots__ = ("_frame", "at", "event", "payload", "product")
+    __slots__ = ("_frame", "at", "event", "offset", "payload", "product")
 
     def __init__(self, event: str, payload: str, product: str | None = None, at: float = 0.0) -> None:
         self.event = event
         self.payload = payload
         self.product = product
         self.at = at
+        self.offset = 0
         self._frame: bytes | None = None
 
     def stamp(self, mark: str) -> None:
@@ -74,6 +77,20 @@ class Batch:
     def packets(self) -> list[packet.Packet]:
         """Return the same as Engine.IO packets, for a client that polls."""
         return [packet.Packet(packet.MESSAGE, message.text) for message in self._ready()]
+
+
+def parts(messages: Iterable[Message], max_bytes: int = MAX_BATCH_BYTES) -> Iterator[list[Message]]:
+    """Cut messages into parts of at most so many bytes, or one message."""
+    part: list[Message] = []
+    part_bytes = 0
+    for message in messages:
+        part_bytes += len(message.payload)
+        if part and part_bytes > max_bytes:
+            yield part
+            part, part_bytes = [], len(message.payload)
+        part.append(message)
+    if part:
+        yield part
 
 
 class Control:

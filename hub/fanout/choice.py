@@ -7,10 +7,13 @@ often, ticks as lists. What concerns no product (relayed alerts, ``lag``, ``hub_
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 MAX_NAMES = 1_000
+MAX_TOLD = 50  # unknown names in an acknowledgement
+ALL = "*-*"
 MIN_HZ, MAX_HZ = 0.1, 1_000.0
 _NAME = re.compile(r"([A-Z0-9]{1,20}|\*)-([A-Z0-9]{1,20}|\*)", re.ASCII).fullmatch
 KNOWN = {"products", "max_hz", "batch"}
@@ -18,6 +21,13 @@ KNOWN = {"products", "max_hz", "batch"}
 
 class ChoiceError(ValueError):
     """A request that can't be met; the text says why, for whoever sent it."""
+
+
+@lru_cache(16_384)
+def keys(product: str) -> tuple[str, ...]:
+    """Return the names by which a product may be asked for."""
+    base, _, quote = product.partition("-")
+    return product, f"*-{quote}", f"{base}-*", ALL
 
 
 class Choice(NamedTuple):
@@ -33,8 +43,26 @@ class Choice(NamedTuple):
         if names is None or product is None or product in names:
             return True
         # a handful of look-ups, however many names there are: nobody's patterns cost the others anything
-        base, _, quote = product.partition("-")
-        return f"*-{quote}" in names or f"{base}-*" in names or "*-*" in names
+        return not names.isdisjoint(keys(product))
+
+    @property
+    def has_patterns(self) -> bool:
+        """Whether any name stands for more than one product."""
+        return self.names is None or any("*" in name for name in self.names)
+
+    def narrowed(self, wish: Choice) -> Choice:
+        """Return what of a wish holds at once: all but products that the client does not get yet, and a lifted pace."""
+        names = wish.names if self.names is None else self.names if wish.names is None else self.names & wish.names
+        return Choice(names, self.max_hz if wish.max_hz is None else wish.max_hz, wish.batch)
+
+    def beyond(self, other: Choice, products: Callable[[], Iterable[str]]) -> list[str]:
+        """Return the products that this choice wants and another one does not; ``products()``: those that there are."""
+        if self.names is not None and other.names is not None:
+            more = self.names - other.names
+            candidates = products() if any("*" in name for name in more) else more
+        else:
+            candidates = products() if other.names is not None else ()
+        return [product for product in candidates if self.wants(product) and not other.wants(product)]
 
 
 EVERYTHING = Choice()
@@ -65,6 +93,19 @@ def unsubscribed(old: Choice, request: Any) -> Choice:
         raise ChoiceError("this client gets everything; subscribe to products first")
     names, _ = _names(fields["products"], lambda _: True)
     return old._replace(names=old.names - frozenset(names))
+
+
+def acknowledgement(less: Choice, more: Choice, new: Choice, unknown: list[str]) -> dict[str, Any]:
+    """Return what a client is told: what ``more`` has and ``less`` has not, one of which is its ``new`` choice.
+
+    Never all that it chose: nobody should get more out than it puts in.
+    """
+    fewer, names = (frozenset({ALL}) if choice.names is None else choice.names for choice in (less, more))
+    return {
+        "success": True, "products": sorted(names - fewer),
+        "products_count": None if new.names is None else len(new.names),
+        "max_hz": new.max_hz, "batch": new.batch, "unknown": unknown[:MAX_TOLD], "unknown_count": len(unknown),
+    }  # fmt: skip
 
 
 def _fields(request: Any) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from engineio import exceptions, packet, payload
 from hub import green
 from hub.fanout.accepted import EngineSocket, ToDebugLog
 from hub.fanout.batch import Batch, Control, Frames
-from hub.fanout.broadcast import CutReason, Figures
 from hub.fanout.choice import Choice
+from hub.fanout.latest import Missed
 from hub.fanout.outbox import Outbox
+from hub.fanout.seat import CutReason, Figures
 from hub.fanout.session import LINGER_SECONDS, Session
 from hub.logs import Cooldown
 from hub.wire import close_frame
@@ -95,10 +96,15 @@ class ClientSocket(Session):
     def welcome(self, snapshot: Batch, now: float) -> bool:
         """Take the snapshot, which must fit in any case; False if the client is gone."""
         self.outbox.limit_bytes = max(self.outbox.limit_bytes, 2 * len(snapshot.frames))
-        return self.offer(snapshot, now) if snapshot.messages else not self.closed
+        return self.give(snapshot, now)
+
+    @property
+    def lagging(self) -> bool:
+        """Whether it refuses batches, since too much waits."""
+        return self.outbox.lagging
 
     def offer(self, batch: Batch, now: float) -> bool:
-        """Take a batch without waiting; False if the client is gone."""
+        """Take a batch without waiting; False if the client is gone, or ``lagging`` from now on."""
         if self.closed or self._leaving:
             return False
         outbox = self.outbox
@@ -117,15 +123,33 @@ class ClientSocket(Session):
             if sent:
                 outbox.head(now)
                 outbox.wrote(sent)
-        else:
-            outbox.add(batch, now)
+        elif not outbox.add(batch, now):
+            self._wake()
+            return False
         self._wake()
         return True
+
+    def give(self, batch: Batch, now: float) -> bool:
+        """Take a batch in any case, without waiting; False if the client is gone."""
+        if not self.outbox.pending_bytes or self.closed or self._leaving:
+            return self.offer(batch, now)
+        self.outbox.put(batch)
+        self._wake()
+        return True
+
+    def when_room(self, call: Callable[[float], object]) -> None:
+        """Have ``call(now)`` call ``catch_up``, once there is room for what a client that lags has missed."""
+        self.outbox.when_room(call)
+
+    def catch_up(self, missed: Missed, now: float) -> None:
+        """Take what was missed in any case, and go on."""
+        if not self.closed:
+            self.outbox.catch_up(missed, now)
+            self._wake()
 
     def choose(self, choice: Choice) -> None:
         """Note what the client wants from now on."""
         self.outbox.batched = choice.batch
-        self.outbox.keep(lambda message: choice.wants(message.product))
 
     def send(self, pkt: packet.Packet) -> None:
         """Queue a packet of Engine.IO or Socket.IO: it leaves in line with the rest, a ping before it."""
@@ -300,8 +324,8 @@ class ClientSocket(Session):
         if self.upgrading or (self.upgraded and not self._writable):
             return False  # it will be a WebSocket in a moment, or closed
         if not self._leaving:
+            self.outbox.make_room(time.monotonic(), anyway=True)
             self._leaving = True  # nothing may follow the close frame
-            self.outbox.release(time.monotonic(), anyway=True)
             if self.upgraded:
                 self.write(Frames(close_frame(CLOSE_SERVICE_RESTART)))
             elif self._waiting:

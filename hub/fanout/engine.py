@@ -25,10 +25,10 @@ import engineio
 import socketio
 from engineio import packet
 
-from hub.fanout.broadcast import CutReason
 from hub.fanout.client import ClientSocket
 from hub.fanout.limits import ADDRESS_PART, Budgets, Limits, client_address, who
 from hub.fanout.pulse import Pulse
+from hub.fanout.seat import CutReason
 from hub.fanout.session import JOIN_SECONDS
 from hub.fanout.sessions import Sessions
 from hub.logs import Cooldown

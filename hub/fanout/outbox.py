@@ -1,7 +1,8 @@
-"""What waits for one client: in order, bounded, and conflated where the client lags. It opens nothing and never waits.
+"""What waits for one client: in order and bounded. It opens nothing and never waits.
 
-A client that keeps up gets everything. Past ``limit_bytes`` nothing more is queued: of each product the latest is held,
-and leaves, after a ``lag`` event that counts what it replaced, when most of the queue has been taken.
+A client that keeps up gets everything. Past ``limit_bytes`` a batch is refused, and the client lags: nothing is kept
+for it. When most of the queue has been taken, the owner is asked for what was missed; a ``lag`` event before it counts
+what the client does not get.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Protocol
 
 from engineio import packet
 
-from hub.fanout.batch import CONFLATED, TICK, Batch, Control, Frames, Message
+from hub.fanout.batch import Batch, Control, Frames, Message, parts
+from hub.fanout.latest import Missed
 
 ENTRY_BYTES = 128  # that one thing takes besides its frames
-RELEASE_PART = 4  # what is held joins the queue when no more than this part of the limit waits
+RELEASE_PART = 4  # what was missed joins the queue when no more than this part of the limit waits
 
 
 class Entry(Protocol):
@@ -53,16 +55,13 @@ class Outbox:
         self._entries: deque[Entry] = deque()
         self._head: memoryview | None = None  # what is left of the first entry
         self._packets: deque[packet.Packet] = deque()
-        self._held: dict[object, Message] = {}
-        self._held_loose: deque[Message] = deque()  # those that nothing replaces, in order
-        self._loose_bytes = 0
         self._lag_since = 0.0
-        self._told = (0, 0)  # conflated and dropped, as of the last ``lag`` event
+        self._when_room: Callable[[float], object] = lambda _: None
 
     @property
     def empty(self) -> bool:
         """Whether nothing waits, in whatever form."""
-        return not (self._entries or self._packets or self._held)
+        return not (self._entries or self._packets or self.lagging)
 
     def put(self, entry: Entry) -> None:
         """Queue something that must not be lost."""
@@ -84,65 +83,52 @@ class Outbox:
         if entry.is_answer:
             self.answers_bytes += sign * (len(entry.frames) + ENTRY_BYTES)
 
-    def add(self, batch: Batch, now: float) -> None:
-        """Queue a batch, or hold the latest of it where too much waits; ``now`` is monotonic."""
-        if not self.lagging and self.pending_bytes + len(batch.frames) <= self.limit_bytes:
-            self.put(batch)
-            return
-        if not self.lagging:
+    def add(self, batch: Batch, now: float) -> bool:
+        """Queue a batch; False if too much waits: the client lags from ``now`` (monotonic) on."""
+        if self.lagging:
+            return False
+        if self.pending_bytes and self.pending_bytes + len(batch.frames) > self.limit_bytes:
+            self.lagging = True
             self._lag_since = now
-        for message in batch.messages:
-            self._hold(message)
-        self.lagging = bool(self._held)
+            return False
+        self.put(batch)
+        return True
 
-    def _hold(self, message: Message) -> None:
-        if message.event in CONFLATED:
-            key = (message.event, message.product)
-            replaced = self._held.pop(key, None)
-            self.conflated_total += replaced is not None and message.event == TICK
-            self._held[key] = message
-            return
-        self._held[message] = message
-        self._held_loose.append(message)
-        self._loose_bytes += len(message.frame)
-        while self._loose_bytes > self.limit_bytes and len(self._held_loose) > 1:
-            oldest = self._held_loose.popleft()
-            del self._held[oldest]
-            self._loose_bytes -= len(oldest.frame)
-            self.dropped_total += 1
-
-    def keep(self, wanted: Callable[[Message], bool]) -> None:
-        """Let go of what is held and no longer wanted."""
-        self._held = {key: message for key, message in self._held.items() if wanted(message)}
-        self._held_loose = deque(message for message in self._held_loose if message in self._held)
-        self._loose_bytes = sum(len(message.frame) for message in self._held_loose)
-        self.lagging = bool(self._held)
+    def when_room(self, call: Callable[[float], object]) -> None:
+        """Have ``call(now)`` bring what a client that lags has missed, as soon as little waits for it."""
+        self._when_room = call
 
     def clear(self) -> None:
         """Let go of everything: the client has ended."""
-        self.keep(lambda _: False)
         self._entries.clear()
         self._packets.clear()
         self._head = None
         self.pending_bytes = self.answers_bytes = 0
-
-    def release(self, now: float, anyway: bool = False) -> None:
-        """Queue what is held, if little waits before it (or ``anyway``)."""
-        if not self.lagging or (self.pending_bytes * RELEASE_PART > self.limit_bytes and not anyway):
-            return
-        messages = list(self._held.values())
-        messages.sort(key=lambda message: message.product is None or not self._urgent(message.product))
-        conflated, dropped = self.conflated_total - self._told[0], self.dropped_total - self._told[1]
-        if conflated or dropped:
-            self._told = (self.conflated_total, self.dropped_total)
-            behind_ms = int((now - self._lag_since) * 1000)
-            body = f'{{"conflated":{conflated},"dropped":{dropped},"behind_ms":{behind_ms}}}'
-            messages.insert(0, Message("lag", body))
-        self._held = {}
         self.lagging = False
-        self._held_loose.clear()
-        self._loose_bytes = 0
-        self.put(Batch(messages, self.batched))
+        self._when_room = lambda _: None
+
+    def catch_up(self, missed: Missed, now: float) -> None:
+        """Queue what was missed, and what is to be told of the rest; the client lags no more."""
+        messages = missed.messages
+        if self.lagging:
+            urgent = [item for item in messages if item.product is not None and self._urgent(item.product)]
+            if urgent:
+                first = set(urgent)
+                messages = urgent + [item for item in messages if item not in first]
+        self.lagging = False
+        if missed.conflated or missed.dropped:
+            self.conflated_total += missed.conflated
+            self.dropped_total += missed.dropped
+            behind_ms = int((now - missed.at) * 1000)
+            body = f'{{"conflated":{missed.conflated},"dropped":{missed.dropped},"behind_ms":{behind_ms}}}'
+            self.put(Batch([Message("lag", body)]))
+        for part in parts(messages):
+            self.put(Batch(part, self.batched))
+
+    def make_room(self, now: float, anyway: bool = False) -> None:
+        """Have what was missed brought, if the client lags and little waits (or ``anyway``)."""
+        if self.lagging and (anyway or self.pending_bytes * RELEASE_PART <= self.limit_bytes):
+            self._when_room(now)
 
     def behind_seconds(self, now: float) -> float:
         """Return for how long the client has got the latest only; 0 for one that gets everything."""
@@ -162,7 +148,7 @@ class Outbox:
     def head(self, now: float) -> memoryview | None:
         """Return the bytes that are to be written next, None if there are none."""
         if self._head is None:
-            self.release(now)
+            self.make_room(now)
             if not self._entries:
                 return None
             self._head = memoryview(self._entries[0].frames)
@@ -185,7 +171,7 @@ class Outbox:
     def packets(self, limit: int, now: float) -> list[packet.Packet]:
         """Take at most ``limit`` packets out."""
         while len(self._packets) < limit:
-            self.release(now)
+            self.make_room(now)
             if not self._entries:
                 break
             entry = self._entries.popleft()

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hub.fanout.broadcast import CutReason
+from hub.fanout.seat import CutReason
 
 if TYPE_CHECKING:
     from hub.fanout.client import ClientSocket

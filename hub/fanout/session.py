@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from engineio import exceptions, packet, payload, socket
 
-from hub.fanout.broadcast import CutReason
 from hub.fanout.limits import Budget, who
+from hub.fanout.seat import CutReason
 from hub.logs import Cooldown
 
 if TYPE_CHECKING:

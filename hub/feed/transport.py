@@ -36,7 +36,7 @@ class _BufferedSocket:
         self._sock = sock
         self._data = b""
         self._at = 0
-        self.read_bytes = HANDSHAKE_READ_BYTES
+        self.read_bytes = READ_BYTES
 
     def _fill(self) -> None:
         self._data = self._sock.recv(self.read_bytes)
@@ -167,6 +167,7 @@ class Transport:
         ws.frame_buffer = _CappedFrame(ws._recv, max_frame_bytes, sock.take_turn)
         ws.cont_frame = _CappedMessage(max_frame_bytes)
         self._ws = ws
+        self._buffered.read_bytes = HANDSHAKE_READ_BYTES
         try:
             ws.connect(url, socket=self._buffered, redirect_limit=0, suppress_origin=True)
             self._buffered.read_bytes = READ_BYTES

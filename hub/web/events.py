@@ -14,10 +14,10 @@ from flask_socketio import ConnectionRefusedError, SocketIO
 from hub import green
 from hub.detect.relayed import check as check_relayed
 from hub.fanout import engine, namespaces
-from hub.fanout.choice import EVERYTHING, Choice, ChoiceError, subscribed, unsubscribed
+from hub.fanout.choice import EVERYTHING, Choice, ChoiceError, acknowledgement, subscribed, unsubscribed
 from hub.fanout.client import ClientSocket
 from hub.fanout.latency import Stage
-from hub.fanout.limits import Limits
+from hub.fanout.limits import BYTES_PER_EVENT, Limits
 from hub.hub import PriceHub
 from hub.logs import Cooldown, OncePerSecond
 from hub.web.access import NO_WRITER, Access
@@ -27,6 +27,7 @@ from hub.web.rates import Rates, TooMany
 
 MAX_MESSAGE_BYTES = 65_536  # unmasking is per byte: a megabyte would block the loop for 0.17 s
 MAX_RELAY_BYTES = 16_384  # as ``POST /alert``
+CHOICE_BYTES = 8 * BYTES_PER_EVENT  # a choice costs ten events: its own, and as many as so many bytes
 MAX_SAMPLE_MS = 60_000.0
 log = logging.getLogger(__name__)
 _warn = Cooldown(log)
@@ -144,25 +145,34 @@ def make_socketio(app: Flask, hub: PriceHub, rates: Rates, admission: Admission,
 
     @socketio.on("subscribe")
     def subscribe(*data: Any) -> dict[str, Any]:
-        return choose(lambda old: subscribed(old, _one(data), known()))
+        def change(old: Choice) -> tuple[Choice, dict[str, Any]]:
+            new, unknown = subscribed(old, _one(data), known())
+            return new, acknowledgement(old, new, new, unknown)
+
+        return choose(change)
 
     @socketio.on("unsubscribe")
     def unsubscribe(*data: Any) -> dict[str, Any]:
-        return choose(lambda old: (unsubscribed(old, _one(data)), []))
+        def change(old: Choice) -> tuple[Choice, dict[str, Any]]:
+            new = unsubscribed(old, _one(data))
+            return new, acknowledgement(new, old, new, [])
 
-    def choose(change: Callable[[Choice], tuple[Choice, list[str]]]) -> dict[str, Any]:
+        return choose(change)
+
+    def choose(change: Callable[[Choice], tuple[Choice, dict[str, Any]]]) -> dict[str, Any]:
         sid = request.sid  # type: ignore[attr-defined]
+        client = server.eio.sockets.get(server.manager.eio_sid_from_sid(sid, "/"))
+        if client is None or not hub.fanout.has(sid):
+            return {"success": False, "error": "not connected"}
+        if not client._allow(CHOICE_BYTES):
+            return {"success": False, "error": "too many events"}
         try:
-            choice, unknown = change(hub.fanout.choice_of(sid))
+            choice, told = change(hub.fanout.choice_of(sid))
         except ChoiceError as error:
             refused["bad_subscribe"] += 1
             return {"success": False, "error": str(error)}
-        if not hub.fanout.choose(sid, choice):
-            return {"success": False, "error": "not connected"}
-        names = ["*-*"] if choice.names is None else sorted(choice.names)
-        return {
-            "success": True, "products": names, "max_hz": choice.max_hz, "batch": choice.batch, "unknown": unknown
-        }  # fmt: skip
+        hub.fanout.choose(sid, choice)
+        return told
 
     @socketio.on("latency_sample")
     def latency_sample(*data: Any) -> dict[str, Any]:

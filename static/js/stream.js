@@ -6,7 +6,7 @@ const MAX_HZ = 10;
 const HIDDEN_HZ = 0.25; // enough to wake what a hidden page's slow timers would leave asleep
 const RETRY_MS = 5000;
 const SAMPLE_EVERY_MS = 2000;
-const CHOOSE_AFTER_MS = 150; // scrolling asks once, at its end
+const CHOOSE_AFTER_MS = 300; // scrolling asks once, at its end
 
 /**
  * Connect to the hub and stay connected. Calls onTick(payload), onTrust(payload) and onChange() when the link goes up or

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from hub.fanout.batch import Batch, Message
-from hub.fanout.broadcast import CutReason
+from hub.fanout.latest import Missed
 from hub.fanout.outbox import Outbox
+from hub.fanout.seat import CutReason
 from tests.conftest import ROOT, HubProcess, eventually
 from tests.integration.test_socketio import Listener
 from tests.receiver import Receiver
@@ -171,8 +171,7 @@ def test_the_examples_of_products_that_come_and_go(hub_factory: Callable[..., Hu
 
 def test_the_example_of_a_lag() -> None:
     outbox = Outbox(1)
-    for _ in range(2):
-        outbox.add(Batch([Message("ticker_update", "{}", "BTC-USD")]), 0.0)
+    outbox.catch_up(Missed([], 0.0, 1520, 0), 2.507)
     event, body = json.loads(outbox.packets(16, 2.5)[0].data[1:])
     assert event == "lag"
     check(EXAMPLES["lag"], body, "lag")

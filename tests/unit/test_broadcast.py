@@ -4,16 +4,18 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.fanout import broadcast
-from hub.fanout.batch import TICK, Batch
-from hub.fanout.broadcast import MAX_BATCH_BYTES, MAX_GATHERED, MAX_JOINS, CutReason, Fanout, Figures, Mode
+from hub.fanout.batch import MAX_BATCH_BYTES, TICK, Batch, Message
+from hub.fanout.broadcast import MAX_GATHERED, MAX_GATHERED_BYTES, MAX_JOINS, CutReason, Fanout, Mode
 from hub.fanout.choice import EVERYTHING, Choice
+from hub.fanout.latest import Missed
+from hub.fanout.seat import Figures, Sent
 from hub.logs import Cooldown
 from tests.conftest import eventually
 
@@ -27,6 +29,8 @@ def _no_line_was_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class Reader:
     """Takes every batch; ``read()`` is what it was told, as (event, value), ticks without their mark."""
+
+    lagging = False
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -42,6 +46,13 @@ class Reader:
         assert batch.messages
         self.batches.append(batch)
         return True
+
+    def give(self, batch: Batch, now: float) -> bool:
+        return self.offer(batch, now)
+
+    def catch_up(self, missed: Missed, now: float) -> None:
+        assert missed.dropped == 0
+        self.offer(Batch(missed.messages), now)
 
     def choose(self, choice: Choice) -> None:
         self.choices.append(choice)
@@ -85,11 +96,14 @@ class Bench:
 
     def __init__(self, mode: Mode = Mode.ENHANCED, flush_seconds: float = 0.0) -> None:
         self.book: dict[str, int] = {}
-        self.fanout = Fanout(flush_seconds, mode, self._snapshot)
+        self.snapshots: list[list[str] | None] = []  # what was asked for
+        self.fanout = Fanout(flush_seconds, mode, self._snapshot, lambda: list(self.book))
         self._number = 0
 
-    def _snapshot(self) -> list[tuple[str, str, str]]:
-        return [(TICK, f'{{"n":{number},"crypto":"{product}"}}', product) for product, number in self.book.items()]
+    def _snapshot(self, products: Iterable[str] | None) -> list[tuple[str, str, str]]:
+        self.snapshots.append(None if products is None else list(products))
+        wanted = self.book if products is None else [item for item in products if item in self.book]
+        return [(TICK, f'{{"n":{self.book[item]},"crypto":"{item}"}}', item) for item in wanted]
 
     def tick(self, product: str = "BTC-USD") -> int:
         self._number += 1
@@ -209,6 +223,14 @@ def test_what_is_gathered_is_bounded_and_nothing_is_dropped() -> None:
     assert len(reader.numbers()) == MAX_GATHERED
     bench.step()
     assert reader.numbers() == sent
+
+
+def test_what_is_gathered_is_bounded_in_bytes() -> None:
+    bench = Bench()
+    reader = bench.join("a")
+    for _ in range(8):
+        bench.fanout.publish("e", f'{{"n":1,"text":"{"x" * (MAX_GATHERED_BYTES // 8)}"}}')
+    assert len(reader.numbers()) == 8  # nobody flushed
 
 
 def test_a_batch_is_no_larger_than_a_lagging_client_may_have_too_much() -> None:
@@ -339,7 +361,9 @@ def test_what_was_not_wanted_before_is_sent_as_it_stands() -> None:
     assert bench.fanout.choose("chooser", EVERYTHING)
     bench.tick("ETH-USD")
     bench.step()
-    assert chooser.numbers() == [1, 2, 4, 3, 5]
+    bench.tick("ETH-USD")
+    bench.step()
+    assert chooser.numbers() == [1, 2, 4, 5, 6]  # as it stands when it is sent, then what is newer
 
 
 def test_a_chooser_gets_its_products_and_what_concerns_none() -> None:
@@ -347,10 +371,9 @@ def test_a_chooser_gets_its_products_and_what_concerns_none() -> None:
     chooser, plain = bench.join("chooser"), bench.join("plain")
     bench.tick("ETH-USD")
     assert bench.fanout.choose("chooser", BTC)
-    assert chooser.numbers() == [1]  # what came before is sent as it was asked for before
     bench.tick("ETH-USD"), bench.tick("BTC-USD"), bench.alert("ETH-USD", "volume_alert"), bench.alert()
     bench.step()
-    assert chooser.numbers() == [1, 3, 5]
+    assert chooser.numbers() == [3, 5]  # nothing that it no longer wants
     assert plain.numbers() == [1, 2, 3, 4, 5]
     assert chooser.choices == [BTC]
     assert bench.fanout.choice_of("chooser") == BTC
@@ -418,6 +441,50 @@ def test_who_chooses_while_it_joins_gets_the_snapshot_of_what_it_chose() -> None
     assert bench.fanout.choice_of("a") == Choice(frozenset({"BTC-USD"}), 10.0, True)
 
 
+def test_only_what_is_new_is_looked_up_and_of_many_wishes_the_last_counts(clock: Callable[[float], None]) -> None:
+    bench = Bench()
+    for product in ("A-USD", "B-USD", "C-EUR"):
+        bench.tick(product)
+    reader = bench.join("a")
+    bench.snapshots.clear()
+    bench.fanout.choose("a", Choice(frozenset({"A-USD"})))
+    bench.step()
+    assert bench.snapshots == []
+    bench.fanout.choose("a", Choice(frozenset({"A-USD", "B-USD"})))
+    bench.step()
+    assert bench.snapshots == [["B-USD"]]
+    for names in ({"A-USD", "*-EUR"}, {"B-USD"}, {"A-USD", "*-USD", "NO-NE"}):
+        bench.fanout.choose("a", Choice(frozenset(names)))
+        assert bench.fanout.choice_of("a").names == names  # the acknowledgement need not wait
+        assert bench.step() == pytest.approx(0.1)
+    assert bench.snapshots == [["B-USD"]]
+    clock(0.1)
+    assert bench.step() is None
+    assert bench.snapshots == [["B-USD"], ["A-USD", "B-USD"]]  # it had let go of both meanwhile
+    assert reader.numbers() == [1, 2, 3, 2, 1, 2]
+    for _ in range(100):
+        bench.fanout.choose("a", Choice(frozenset({"A-USD", "*-USD", "NO-NE"})))
+    clock(0.1)
+    bench.step()
+    assert len(bench.snapshots) == 2
+
+
+def test_nothing_leaves_that_is_no_longer_wanted_though_more_is_waited_for(clock: Callable[[float], None]) -> None:
+    bench = Bench()
+    reader = bench.join("a")
+    bench.fanout.choose("a", BTC)
+    bench.fanout.choose("a", Choice(frozenset({"BTC-USD", "ETH-USD"})))
+    bench.step()
+    bench.fanout.choose("a", Choice(frozenset({"ETH-USD", "SOL-USD"})))  # within the same 100 ms
+    bench.tick("BTC-USD"), bench.tick("SOL-USD"), bench.tick("ETH-USD")
+    bench.step()
+    assert reader.numbers() == [3]
+    clock(0.1)
+    bench.tick("SOL-USD")
+    bench.step()
+    assert reader.numbers() == [3, 4]
+
+
 def test_a_client_that_is_not_there_cannot_choose() -> None:
     bench = Bench()
     assert not bench.fanout.choose("nobody", BTC)
@@ -469,6 +536,7 @@ def test_a_pace_that_is_lifted_sends_what_it_held(clock: Callable[[float], None]
     bench.fanout.choose("a", EVERYTHING)
     bench.fanout.choose("b", BTC)
     bench.fanout.choose("c", Choice(frozenset({"BTC-USD"}), max_hz=0.2))  # still paced, of the products that are left
+    bench.step()
     assert [reader.numbers() for reader in readers.values()] == [[1, 2, 3], [1, 3], [1]]
     clock(10.0)
     bench.step()
@@ -555,7 +623,7 @@ def test_a_bug_in_a_turn_does_not_end_the_thread(caplog: pytest.LogCaptureFixtur
 # -- what was sent ---------------------------------------------------------------------------------------
 
 
-def sent(fanout: Fanout) -> broadcast.Sent:
+def sent(fanout: Fanout) -> Sent:
     return fanout.sent([client.figures(0.0) for client, _ in fanout.clients()])
 
 
@@ -581,7 +649,7 @@ def test_what_was_sent_to_one_that_leaves_as_it_joins_stays_counted() -> None:
     bench = Bench()
     bench.tick()
     reader = Leaver(0)
-    reader.batches.append(Batch([broadcast.Message("e", "1")]))
+    reader.batches.append(Batch([Message("e", "1")]))
     reader.welcome = reader.offer  # type: ignore[method-assign]
     bench.fanout.add("a", reader)
     before = sent(bench.fanout).taken_bytes

@@ -19,7 +19,6 @@ from engineio.async_drivers import threading as _driver  # noqa: F401 - what "th
 
 from hub.fanout.batch import TICK, Batch, Control, Message
 from hub.fanout.broadcast import CutReason, Fanout
-from hub.fanout.choice import Choice
 from hub.fanout.client import ANSWERS_PART, MAX_POLLING_PACKETS, ClientSocket
 from hub.fanout.engine import HubEngine
 from hub.fanout.farewell import LAST_SECONDS, send_away
@@ -37,6 +36,20 @@ def batch_of(*numbers: int, product: str = "A-USD", filling: int = 0) -> Batch:
 
 def numbers(packets: list[packet.Packet]) -> list[int]:
     return [json.loads(pkt.data[1:])[1]["n"] for pkt in packets]
+
+
+def joined(client: ClientSocket) -> Fanout:
+    """Return a fan-out that has let the client in."""
+    fanout = Fanout(0.0)
+    fanout.add("sid", client)
+    fanout._step()
+    assert fanout.client_count == 1
+    return fanout
+
+
+def publish(fanout: Fanout, number: int) -> None:
+    fanout.publish(TICK, f'{{"n":{number}}}', "A-USD")
+    fanout.flush()
 
 
 @pytest.fixture
@@ -156,8 +169,9 @@ def test_a_poll_that_nothing_answers_ends_with_the_error_that_the_base_class_kno
 
 
 def test_who_polls_too_seldom_gets_the_latest_and_is_told(client: ClientSocket) -> None:
+    fanout = joined(client)
     for number in range(1_000):
-        client.offer(batch_of(number), 0.0)
+        publish(fanout, number)
     packets = []
     while client.outbox.pending_bytes or client.outbox.lagging or client.outbox._packets:
         packets += client.poll()
@@ -231,21 +245,14 @@ def test_a_writer_that_starts_after_the_end_ends(client: ClientSocket) -> None:
     assert client.poll() == []
 
 
-def test_what_it_chose_rules_what_is_held(client: ClientSocket) -> None:
-    client.offer(batch_of(*range(1_000)), 0.0)
-    client.offer(batch_of(1_000, product="B-USD"), 0.0)
-    assert client.outbox.lagging
-    client.choose(Choice(frozenset({"B-USD"}), batch=True))
-    (pkt,) = client.poll()[1:]
-    assert json.loads(pkt.data[1:])[0] == "ticker_batch"
-    assert json.loads(pkt.data[1:])[1] == [{"n": 1_000, "text": ""}]
-
-
 def test_a_restart_is_told_last(client: ClientSocket, peer: Peer) -> None:
     client.upgraded = True
     client.outbox.put(Control(packet.Packet(packet.MESSAGE, "x" * (LIMIT // 2))))
-    client.offer(batch_of(*range(1_000)), 0.0)
-    client.offer(Batch([Message("hub_stopping", '{"n":0}')]), 0.0)
+    fanout = joined(client)
+    for number in range(1_000):
+        publish(fanout, number)
+    fanout.publish("hub_stopping", '{"n":0}')
+    fanout.flush()
     assert client.outbox.lagging
     data = b""
     while not client.leave():
@@ -440,13 +447,9 @@ def test_a_message_that_cannot_be_understood_ends_its_sender(client: ClientSocke
 
 
 def test_a_fan_out_forgets_a_client_that_has_ended(client: ClientSocket) -> None:
-    fanout = Fanout(0.0)
-    fanout.add("sid", client)
-    fanout._step()
-    assert fanout.client_count == 1
+    fanout = joined(client)
     client.close(abort=True)
-    fanout.publish(TICK, "{}", "A-USD")
-    fanout.flush()
+    publish(fanout, 1)
     assert fanout.client_count == 0
 
 

@@ -94,6 +94,11 @@ def test_other_pure_modules_touch_no_clock_and_no_socket(module: str) -> None:
     assert not within(MODULES[module], *IMPURE)
 
 
+@pytest.mark.parametrize("name", ["batch", "groups", "latest", "outbox"])
+def test_what_waits_for_clients_touches_no_clock_and_no_socket(name: str) -> None:
+    assert not within(MODULES[f"hub.fanout.{name}"], *IMPURE)
+
+
 @pytest.mark.parametrize("module", room("feed"))
 def test_the_feed_knows_nothing_of_what_comes_after_it(module: str) -> None:
     assert of_hub(module) <= {
@@ -105,24 +110,28 @@ def test_the_feed_knows_nothing_of_what_comes_after_it(module: str) -> None:
 ALLOWED = {
     "hub.fanout": set(),
     "hub.fanout.batch": {"hub.wire"},
-    "hub.fanout.outbox": {"hub.fanout.batch"},
+    "hub.fanout.groups": {"hub.fanout.batch", "hub.fanout.choice"},
+    "hub.fanout.latest": {"hub.fanout.batch", "hub.fanout.choice"},
+    "hub.fanout.outbox": {"hub.fanout.batch", "hub.fanout.latest"},
+    "hub.fanout.seat": {"hub.fanout.batch", "hub.fanout.choice", "hub.fanout.latest"},
     "hub.fanout.latency": set(),
     "hub.fanout.broadcast": {
-        "hub.fanout.batch", "hub.fanout.choice", "hub.fanout.latency", "hub.logs", "hub.worker",
+        "hub.fanout.batch", "hub.fanout.choice", "hub.fanout.groups", "hub.fanout.latency", "hub.fanout.latest",
+        "hub.fanout.seat", "hub.logs", "hub.worker",
     },
     "hub.fanout.priority": {"hub.worker"},
     "hub.fanout.accepted": {"hub", "hub.green"},
-    "hub.fanout.session": {"hub.fanout.broadcast", "hub.fanout.engine", "hub.fanout.limits", "hub.logs"},
+    "hub.fanout.session": {"hub.fanout.seat", "hub.fanout.engine", "hub.fanout.limits", "hub.logs"},
     "hub.fanout.client": {
-        "hub.fanout.accepted", "hub.fanout.batch", "hub.fanout.broadcast", "hub.fanout.choice", "hub.fanout.outbox",
-        "hub.fanout.session", "hub.fanout.engine", "hub", "hub.green", "hub.logs", "hub.wire",
+        "hub.fanout.accepted", "hub.fanout.batch", "hub.fanout.choice", "hub.fanout.outbox", "hub.fanout.latest",
+        "hub.fanout.seat", "hub.fanout.session", "hub.fanout.engine", "hub", "hub.green", "hub.logs", "hub.wire",
     },
     "hub.fanout.farewell": {"hub.fanout.engine"},
     "hub.fanout.sessions": {"hub.fanout.client"},
-    "hub.fanout.pulse": {"hub.fanout.broadcast", "hub.fanout.client", "hub.fanout.engine"},
+    "hub.fanout.pulse": {"hub.fanout.seat", "hub.fanout.client", "hub.fanout.engine"},
     "hub.fanout.namespaces": set(),
     "hub.fanout.engine": {
-        "hub.fanout.broadcast", "hub.fanout.client", "hub.fanout.limits", "hub.fanout.pulse", "hub.fanout.session",
+        "hub.fanout.seat", "hub.fanout.client", "hub.fanout.limits", "hub.fanout.pulse", "hub.fanout.session",
         "hub.fanout.sessions", "hub.logs",
     },
     "hub.book": {"hub.entry", "hub.model", "hub.payload", "hub.trust"},
@@ -160,9 +169,9 @@ ALLOWED = {
     "hub.sampled": {"hub.model"},
     "hub.board": {"hub.feed.connection", "hub.hub", "hub.model", "hub.payload", "hub.sampled", "hub.worker"},
     "hub.slots": {"hub.feed.connection", "hub.feed.pool", "hub.hub", "hub.model", "hub.payload"},
-    "hub.audience": {"hub.fanout.broadcast", "hub.fanout.choice", "hub.hub"},
+    "hub.audience": {"hub.fanout.seat", "hub.fanout.choice", "hub.hub"},
     "hub.metrics": {
-        "hub", "hub.fanout.broadcast", "hub.fanout.latency", "hub.feed.dialects", "hub.feed.dialects.advanced_trade",
+        "hub", "hub.fanout.latency", "hub.fanout.seat", "hub.feed.dialects", "hub.feed.dialects.advanced_trade",
         "hub.feed.dialects.exchange", "hub.hub", "hub.logs", "hub.model",
     },
     "hub.services": {"hub.hub", "hub.worker"},

@@ -15,7 +15,12 @@ TO_CLIENT, TO_HUB = "to the client", "to the hub"
 TICK = {**TICKER, "sent_at": {"optional": True}}
 ANYTHING = {"optional": True, "type": None}  # a number may be a text, and null; see hub.detect.relayed
 NAMES = {"description": "Ids, and patterns in which `*` stands for a whole side: `*-EUR`, `BTC-*`, `*-*`."}
-CHOICE: Notes = {"products": NAMES, "unknown": {"items": {"type": "string"}, "description": "Not watched."}}
+CHOICE: Notes = {
+    "products": {**NAMES, "description": "The names that the request added, or took away."},
+    "products_count": {"type": "integer", "null": True, "description": "Names in force; null: everything."},
+    "unknown": {"items": {"type": "string"}, "description": "Not watched: the first 50 of them."},
+    "unknown_count": "How many are not watched.",
+}
 NO_CHOICE = {"type": "object", "required": ["success", "error"],
              "properties": {"success": {"const": False}, "error": {"type": "string"}}}  # fmt: skip
 MAX_HZ = {"type": "number", "minimum": 0.1, "maximum": 1000, "null": True, "optional": True}
