@@ -21,9 +21,10 @@ from hub.feed.dial import HANDSHAKE, Dial, TransportError, explain
 from hub.wire import TEXT
 
 READ_BYTES = 65_536
-HANDSHAKE_BYTES = 65_536  # of headers; with them the first data may come
+# Headers are read byte by byte, so they come in small parts. With them the first data may come.
+HANDSHAKE_BYTES, HANDSHAKE_READ_BYTES = 16_384, 2_048
 MAX_FRAGMENTS = 1_000  # of a message
-IDLE_FRAMES, IDLE_FRAMES_PER_SECOND = 1_000, 100  # in one go, and in the long run: pings, pongs, frames without data
+IDLE_FRAMES, IDLE_FRAMES_PER_SECOND = 200, 50  # in one go, and in the long run: pings, pongs, frames without data
 IDLE_OPCODES = (websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG)
 MAX_RETRY_AFTER_SECONDS = 300.0  # a wish beyond it would leave prices stale for longer than anybody meant
 
@@ -35,9 +36,10 @@ class _BufferedSocket:
         self._sock = sock
         self._data = b""
         self._at = 0
+        self.read_bytes = HANDSHAKE_READ_BYTES
 
     def _fill(self) -> None:
-        self._data = self._sock.recv(READ_BYTES)
+        self._data = self._sock.recv(self.read_bytes)
         self._at = 0
 
     def text_frame(self, limit: int) -> bytes | None:
@@ -167,6 +169,7 @@ class Transport:
         self._ws = ws
         try:
             ws.connect(url, socket=self._buffered, redirect_limit=0, suppress_origin=True)
+            self._buffered.read_bytes = READ_BYTES
         finally:
             answer = ws.handshake_response
             if answer is not None and answer.status != 101:  # a redirect, which is not followed
