@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from hub import green
-from hub.detect.rules import price_signal, volume_signal
+from hub.detect.rules import price_signal, price_unwatched, volume_signal
 from hub.detect.spikes import PriceSpike, SpikeDetector
 from hub.detect.volume import VolumeAlert, VolumeDetector
 from hub.fanout.latency import Stage
@@ -223,6 +223,9 @@ class Flow:
         """Have the detectors forget every other product."""
         self.volume.keep(product_ids)
         if self._spikes is not None:
+            for product_id in self._spikes.spiking():
+                if product_id not in product_ids:
+                    self._hub.alerts.signal(price_unwatched(product_id, time.time()))
             self._spikes.keep(product_ids)
 
     def _detect(self, quote: Quote, payload: str, monotonic: float, proved: bool) -> None:

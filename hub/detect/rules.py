@@ -250,6 +250,12 @@ def price_signal(spike: PriceSpike, at: float) -> Alert:
     return Alert(f"price:{spike.product_id}", "price", INFO, state, text, at - spike.seconds, spike.product_id)
 
 
+def price_unwatched(product_id: str, at: float) -> Alert:
+    """Return the end of a price spike of a product that is not watched any more."""
+    text = f"{product_id}: it is not watched any more, with its price spike"
+    return Alert(f"price:{product_id}", "price", INFO, RESOLVED, text, at, product_id)
+
+
 def _alert(held: _Held, state: str) -> Alert:
     found = held.condition
     text = found.over if state == RESOLVED else found.text

@@ -20,7 +20,7 @@ from hub.feed.transport import Transport
 from hub.feed.watchdog import Limits
 from hub.hub import PriceHub
 from hub.ledger import Gap
-from hub.model import Heartbeat, Product, Ticker, Trust
+from hub.model import Heartbeat, Product, Ticker, Trust, TrustChange
 from hub.settings import Settings
 from hub.web.rest import make_blueprint
 
@@ -465,6 +465,41 @@ def test_a_pause_is_counted_and_noted(bench: Bench) -> None:
     assert bench.hub.counters["pauses"] == 1
     assert bench.hub.ledger.query()[0]["duration_ms"] == 7_250
     assert bench.hub.get_health_summary()["counters"]["gaps_pause"] == 1
+
+
+def test_what_is_not_proved_is_no_quiet_market(bench: Bench) -> None:
+    flow, window_of = bench.hub.flow, lambda: bench.hub.flow.volume._windows["BTC-USD"]
+    bench.tick(1, 2, 3)
+    assert window_of().doubted is False
+    flow.on_trust(TrustChange("BTC-USD", Trust.QUIET, Trust.LIVE, "no trades", 0.0, 10))
+    assert window_of().doubted is False
+    flow.on_trust(TrustChange("BTC-USD", Trust.BEHIND, Trust.LIVE, "lost", 0.0, 10))
+    assert window_of().doubted is True
+    bench.tick(4)
+    assert window_of().doubted is False
+    flow.on_pause(3.0)
+    assert window_of().doubted is True
+
+
+def test_the_watch_tells_the_volume_windows_what_is_in_doubt(bench: Bench) -> None:
+    bench.tick(1, 2, at=time.monotonic())
+    bench.hub.book.doubt(("BTC-USD",))
+    bench.hub.watch.tell(bench.hub.book.review(time.monotonic(), time.time()))
+    assert bench.hub.flow.volume._windows["BTC-USD"].doubted is True
+
+
+def test_the_spike_of_a_product_that_leaves_is_told_to_be_over() -> None:
+    settings = Settings(ws_url="ws://localhost:9", ws_dialect="exchange", rest_url="http://localhost:9")
+    hub, told = PriceHub(settings.replace(price_spike_percent=5.0)), []
+    hub.alerts.signal = told.append  # type: ignore[method-assign]
+    spikes = hub.flow._spikes
+    assert spikes is not None
+    for price in (100.0, 120.0):
+        for product_id in ("BTC-USD", "ETH-USD"):
+            spikes.trade(product_id, price, 1.0)
+    hub.flow.keep(("BTC-USD",))
+    assert [(alert.key, alert.state) for alert in told] == [("price:ETH-USD", "resolved")]
+    assert spikes.spiking() == ["BTC-USD"]
 
 
 def test_a_product_without_a_price_says_why(bench: Bench) -> None:

@@ -79,7 +79,8 @@ def test_env_example_names_only_settings_that_exist_and_changes_none() -> None:
     assert must_show <= set(named)
     load([], named, None)  # and what it shows is right
     examples = {  # what is shown is no default
-        "MONITORING_CRYPTOS", "TOP_USD_PAIRS", "FEED", "FRONTEND_URL", "WS_DIALECT", "TRUSTED_PROXIES"
+        "MONITORING_CRYPTOS", "TOP_USD_PAIRS", "FEED", "FRONTEND_URL", "WS_DIALECT", "TRUSTED_PROXIES",
+        "PRIORITY_PAIRS",
     }  # fmt: skip
     shown = load([], {name: value for name, value in named.items() if name not in examples}, None).settings
     assert shown == Settings()
