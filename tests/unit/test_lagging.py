@@ -197,6 +197,9 @@ def test_what_is_chosen_while_it_lags_holds_when_it_catches_up() -> None:
     bench.step()
     bench.read()
     assert bench.reader.ticks["D-USD"] == [1, bench.number]
+    assert bench.reader.flow_count + bench.reader.conflated() == bench.published[TICK]
+    assert len(bench.reader.loose) == bench.published[BACKFILL]
+    assert bench.reader.lags[-1]["dropped"] == 0
 
 
 def test_who_ended_while_it_lagged_is_forgotten() -> None:
