@@ -123,6 +123,9 @@ class Settings:
     )
     max_clients: int = _setting(5_000, parse.integer(1, 15_000), "Socket.IO clients at a time")
     max_clients_per_ip: int = _setting(0, parse.integer(0, 15_000), "of one address; 0: no limit (see TRUSTED_PROXIES)")
+    max_connections_per_ip: int = _setting(
+        200, parse.integer(0, 20_000), "connections of one address that wait for it (idle, slow, unread); 0: no limit"
+    )
     rate_limit_per_second: int = _setting(
         500, parse.integer(0, 1_000_000), "HTTP requests of one address, in the mean of 10 s; 0: no limit"
     )
