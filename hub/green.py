@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import importlib
 import logging
 import resource
@@ -21,12 +20,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hub.green_http import HEADER_TIMEOUT_SECONDS, KEEPALIVE_SECONDS, strict_protocol
+from hub.door import Door
+from hub.green_http import KEEPALIVE_SECONDS, strict_protocol
 
 ASYNC_MODE = "eventlet"  # what Socket.IO's servers call it
-MAX_CONNECTIONS = 20_000  # eventlet's own 1,024 would let a crowd of clients starve /health
-ACCEPT_AGAIN_SECONDS = 0.1
 URL_LIMIT_BYTES = 8_192
+BACKLOG = 4_096  # connections that wait to be accepted: past it, one more waits for a second
 TURN_SECONDS = 0.005  # of reading one client, before others have their turn
 TOO_LARGE = 1009  # WebSocket close code
 
@@ -117,29 +116,31 @@ def listen(host: str, port: int) -> socket.socket:
 
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     # a port shared with another hub would give it half of the clients
-    return eventlet.listen((host, port), family, backlog=1024, reuse_port=False)
+    return eventlet.listen((host, port), family, backlog=BACKLOG, reuse_port=False)
 
 
-def serve(sock: socket.socket, app: WsgiApp) -> None:
-    """Serve a WSGI application on a listening socket until ``stop_listening``, and the requests under way then."""
+def serve(sock: socket.socket, app: WsgiApp, door: Door[Any] | None = None) -> None:
+    """Serve a WSGI application on a listening socket until ``stop_listening``, and the requests under way then.
+
+    ``door`` bounds the connections that wait; without one there may be any number of each address.
+    """
     from eventlet import wsgi
 
-    try:
-        wsgi.server(
-            _Listener(sock),
-            app,
-            protocol=strict_protocol(),
-            log=logging.getLogger("hub.http"),
-            log_output=False,
-            max_size=MAX_CONNECTIONS,
-            keepalive=KEEPALIVE_SECONDS,
-            socket_timeout=HEADER_TIMEOUT_SECONDS,
-            url_length_limit=URL_LIMIT_BYTES,
-            debug=False,
-        )
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # it listens no more
-            raise
+    from hub.green_connection import Connection
+    from hub.green_server import Acceptor
+
+    strict = strict_protocol()
+    server = wsgi.Server(
+        sock, sock.getsockname(), app, keepalive=KEEPALIVE_SECONDS, log_output=False,
+        url_length_limit=URL_LIMIT_BYTES, debug=False,
+    )  # fmt: skip
+
+    def handle(connection: Connection) -> bool:
+        return not strict([connection.address, connection, wsgi.STATE_IDLE], server).close_connection
+
+    acceptor = Acceptor(Door() if door is None else door, handle)
+    acceptor.run(sock)
+    acceptor.stop()
 
 
 def stop_listening(sock: socket.socket) -> None:
@@ -148,31 +149,21 @@ def stop_listening(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-class _Listener:
-    """A listening socket whose ``accept`` outlives what a crowd does to it; eventlet's server would end at that."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    def accept(self) -> tuple[Any, Any]:
-        while True:
-            try:
-                return self._sock.accept()
-            except OSError as error:  # out of descriptors, or the client went away again
-                if error.errno == errno.EINVAL or self._sock.fileno() < 0:  # stopped by us
-                    raise
-                log.warning("accepting a connection failed: %s", error)
-                time.sleep(ACCEPT_AGAIN_SECONDS)
-
-
 def websocket_app(handler: Callable[[Any], None], max_message_bytes: int) -> WsgiApp:
     """Return a WSGI application that upgrades to a WebSocket and runs ``handler(ws)``; ``ws.wait()``, ``ws.send()``."""
     from eventlet.websocket import WebSocketWSGI
 
-    return WebSocketWSGI(handler, max_frame_length=max_message_bytes)
+    def upgraded(ws: Any) -> None:
+        _let_go(ws.socket)
+        handler(ws)
+
+    return WebSocketWSGI(upgraded, max_frame_length=max_message_bytes)
+
+
+def _let_go(sock: Any) -> None:
+    """Have what bounds requests no longer bound a connection that became a WebSocket."""
+    if (upgrade := getattr(sock, "upgrade", None)) is not None:  # one that our own servers accepted
+        upgrade()
 
 
 def sender(ws: Any) -> Callable[[bytes | memoryview], int]:
@@ -230,6 +221,7 @@ def tune(ws: Any, unsent_bytes: int) -> None:
     Its send buffer grows to megabytes otherwise: minutes of old prices for a slow reader, and room in it is only
     reported when a third is free. (That bound is Linux's and macOS's; elsewhere it stays.)
     """
+    _let_go(ws.socket)
     with contextlib.suppress(OSError):  # no TCP, or gone already: it is a help, no need
         ws.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if (option := getattr(socket, "TCP_NOTSENT_LOWAT", None)) is not None:
@@ -316,28 +308,6 @@ def spawn(function: Callable[..., Any], *args: Any) -> Any:
     import eventlet
 
     return eventlet.spawn(function, *args)
-
-
-def silent_timeout(seconds: float) -> contextlib.AbstractContextManager[Any]:
-    """Return a block that is simply left when ``seconds`` have passed, without an error."""
-    import eventlet
-
-    timer: contextlib.AbstractContextManager[Any] = eventlet.Timeout(seconds, False)
-    return timer
-
-
-def accept_each(sock: socket.socket, handle: Callable[[Any, Any], None], limit: int) -> None:
-    """Call ``handle(client, address)`` for each connection, at most ``limit`` at a time, each on its own thread.
-
-    It has no end of its own: kill the thread that it runs on.
-    """
-    import eventlet
-
-    pool, listener = eventlet.GreenPool(limit), _Listener(sock)
-    while True:
-        client, address = listener.accept()
-        pool.spawn_n(handle, client, address)
-        del client  # or the last connection is held open until the next one comes
 
 
 def socket_was_taken() -> bool:

@@ -7,26 +7,29 @@ client's requests would meet now one, now the other.
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import sys
 import time
-from contextlib import AbstractContextManager
-from typing import Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
 from gunicorn import util
 from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
-from gunicorn.http import wsgi
-from gunicorn.http.errors import ParseException
+from gunicorn.http import get_parser, wsgi
+from gunicorn.http.body import LengthReader
+from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.base_async import AsyncWorker
 
 from hub import green
-from hub.green_http import DISCARD_BYTES, refusal
+from hub.door import Door
+from hub.green_http import BODY_TIMEOUT_SECONDS, HEADER_TIMEOUT_SECONDS, MAX_BODY_BYTES, Refused, refusal
 
-TRANSFER_TIMEOUT_SECONDS = 30.0  # a body or an answer that makes no progress for so long is given up
+if TYPE_CHECKING:
+    from hub.green_connection import Connection
+
 NOTIFY_SECONDS = 1.0  # gunicorn's master wants a sign of life
 EXIT_RESERVE_SECONDS = 1.0  # of graceful_timeout, kept for leaving before the master kills
 
@@ -74,12 +77,12 @@ class EventletWorker(AsyncWorker):
             sys.exit(Arbiter.APP_LOAD_ERROR)  # the master ends too: to start it again would not help
 
     def run(self) -> None:
+        from hub.green_server import Acceptor  # after the patch
+
+        service = self._service()
         listeners = [green.adopt(listener.sock) for listener in self.sockets]
-        acceptors = []
-        for listener in listeners:
-            listener.setblocking(True)
-            handle = self._handler(listener)
-            acceptors.append(green.spawn(green.accept_each, listener, handle, self.worker_connections))
+        acceptor: Acceptor = Acceptor(service.door if service is not None else Door(), self._serve)
+        threads = [green.spawn(acceptor.run, listener) for listener in listeners]
         while self.alive and self.ppid == os.getppid():
             self.notify()
             # The pipe is a signal's wake-up: waiting on it, an idle loop notices SIGTERM at once.
@@ -89,8 +92,8 @@ class EventletWorker(AsyncWorker):
         give_up_at = time.monotonic() + max(self.cfg.graceful_timeout - EXIT_RESERVE_SECONDS, 0.5)
         self._tell("drain", give_up_at, lambda: self.hurried)
         self.closing = True
-        for acceptor, listener in zip(acceptors, listeners, strict=True):
-            acceptor.kill()
+        for thread, listener in zip(threads, listeners, strict=True):
+            thread.kill()
             listener.close()
         self._tell("stop", give_up_at)
         # not waited for: idle keep-alive connections, and WebSockets, whose clients were sent away
@@ -98,17 +101,14 @@ class EventletWorker(AsyncWorker):
             self.notify()
             time.sleep(0.05)
 
-    def _handler(self, listener: Any) -> Any:
-        def handle(client: Any, address: Any) -> None:
-            client.settimeout(TRANSFER_TIMEOUT_SECONDS)
-            self.handle(listener, client, address)
-
-        return handle
+    def _service(self) -> Any:
+        """Return the application's ``service``, None if it has none."""
+        return getattr(sys.modules.get(self.app.app_uri.partition(":")[0]), "service", None)
 
     def _tell(self, what: str, give_up_at: float, *arguments: Any) -> None:
         """Have the application's ``service`` do it, if it has one; requests are served meanwhile."""
         self.notify()
-        service = getattr(sys.modules.get(self.app.app_uri.partition(":")[0]), "service", None)
+        service = self._service()
         if service is not None:
             try:
                 with green.deadline(give_up_at - time.monotonic()):
@@ -116,12 +116,39 @@ class EventletWorker(AsyncWorker):
             except Exception:
                 self.log.exception("%s failed; the worker ends without it", what)
 
-    # Raising StopIteration is gunicorn's way to say: close this connection.
+    def _serve(self, connection: Connection) -> bool:
+        """Answer what a connection asks, as long as it asks; return whether it may ask again later.
+
+        In place of the base class's ``handle``, which keeps a thread for each connection that is idle.
+        """
+        request = None
+        parser = connection.kept or get_parser(self.cfg, connection, connection.address)
+        try:
+            while True:
+                request = None
+                connection.expect(HEADER_TIMEOUT_SECONDS)
+                request = next(parser)
+                read_body(request, connection)
+                self.handle_request(connection.getsockname(), request, connection, connection.address)
+                if not parser.unreader.buf.getbuffer():
+                    connection.kept = parser
+                    return True
+                connection.take_turn()
+        except (NoMoreData, StopIteration) as end:  # StopIteration: it is to be closed, as gunicorn says it
+            self.log.debug("a connection ends: %s", end)
+        except Refused as refused:
+            connection.unread = True
+            connection.sendall(refusal(refused.status))
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it is logged there
+            connection.unread = True
+            self.handle_error(request, connection, connection.address, error)
+        return False
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         if self.closing:
             raise StopIteration  # a kept-alive connection, or a poll that was just answered, would go on for ever
-        _bound_body(req)
         # Not waited for at a stop, if it becomes a WebSocket: python-engineio finds the socket by itself, under
         # environ["gunicorn.socket"], and the client gives it a time of its own. Whether it does is not known here.
         if req.method == "GET" and ("UPGRADE", "websocket") in ((name, value.lower()) for name, value in req.headers):
@@ -137,36 +164,32 @@ class EventletWorker(AsyncWorker):
             raise StopIteration
         return bool(super().is_already_handled(respiter))
 
-    def timeout_ctx(self) -> AbstractContextManager[Any]:
-        return green.silent_timeout(self.cfg.keepalive)
-
     def handle_quit(self, sig: int, frame: Any) -> None:  # noqa: ARG002
         self.hurried = True
         self.alive = False
 
 
-def _bound_body(req: Any) -> None:
-    """Give a body up that has no end, whoever reads it, and let others have their turn before each part of it.
+def read_body(request: Any, connection: Connection) -> None:
+    """Have the body come before the application is asked: it waits for nobody, and one that was cut off is none.
 
-    A refused body is read on by gunicorn, so that its client comes to read why: for ever, if it goes on for ever.
+    One that is longer than any route takes stays away: its length is refused. Raises ``Refused``.
     """
-    unreader, reader = req.unreader, req.body.reader
-    receive, read = type(unreader).chunk, reader.read
-    taken = 0
-
-    def chunk(size_hint: int | None = None) -> Any:
-        nonlocal taken
-        time.sleep(0)
-        data = receive(unreader, size_hint)
-        taken += len(data)
-        if taken > DISCARD_BYTES:
-            raise ConnectionResetError(errno.ECONNRESET, "a body without an end")
-        return data
-
-    def read_or_reset(size: int) -> Any:
-        try:
-            return read(size)
-        except ParseException as error:  # which no application knows
-            raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
-
-    unreader.chunk, reader.read = chunk, read_or_reset
+    if request.version >= (1, 1) and not any(name == "HOST" for name, _ in request.headers):
+        raise Refused(400)
+    reader = request.body.reader
+    length = reader.length if isinstance(reader, LengthReader) else MAX_BODY_BYTES + 1
+    body = b""
+    if length > MAX_BODY_BYTES and isinstance(reader, LengthReader):
+        request.force_close()
+        connection.unread = True
+    elif length:
+        connection.expect(BODY_TIMEOUT_SECONDS)
+        if request._expected_100_continue:
+            request._expected_100_continue = False
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = request.body.read(length)
+        if len(body) > MAX_BODY_BYTES:
+            raise Refused(413)
+        if request.trailers or (len(body) < length and isinstance(reader, LengthReader)):
+            raise Refused(400)
+    request.body = BytesIO(body)

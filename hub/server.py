@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import ipaddress
 import logging
 import os
 import secrets
@@ -12,10 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hub import doctor, green, logs
 from hub.config import SettingsError, load
+from hub.door import Door
 from hub.fanout.farewell import send_away
+from hub.fanout.limits import Network, who
 from hub.hub import PriceHub
 from hub.settings import Settings
 from hub.simulator.launch import SimulatorProcess, launch
@@ -46,6 +51,8 @@ class Service:
             sources = {**sources, **dict.fromkeys(changed, "simulator")}
         self.settings = settings
         self.hub = PriceHub(settings)
+        whose = functools.partial(counted_as, trusted=settings.trusted_proxies)
+        self.door: Door[Any] = Door(settings.max_connections_per_ip, whose, self.hub.counters)
         control = self.simulator.control if self.simulator is not None else None
         self.app, self.socketio = create_app(self.hub, control, sources)
 
@@ -80,6 +87,17 @@ class Service:
             self.simulator.stop(SIMULATOR_STOP_SECONDS)
         self.hub.loop_watch.stop()
         log.info("stopped in %.1f s", time.monotonic() - begun)
+
+
+def counted_as(address: str, trusted: Sequence[Network]) -> str | None:
+    """Return as whom a connection's peer counts: an address, of IPv6 a network; None for a proxy of ours."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:  # as a socket for both shows it
+        found = found.ipv4_mapped
+    return None if any(found in network for network in trusted) else who(address)
 
 
 def start_simulator(settings: Settings) -> SimulatorProcess:
@@ -140,7 +158,7 @@ def main(arguments: Sequence[str]) -> int:
         log.error("Can't start: %s", error)
         return 1
     service.start()
-    server = threading.Thread(target=green.serve, args=(sock, service.app), name="http", daemon=True)
+    server = threading.Thread(target=green.serve, args=(sock, service.app, service.door), name="http", daemon=True)
     server.start()
     _announce(service, sock.getsockname()[1])
     while not signals and server.is_alive():

@@ -131,6 +131,9 @@ class Settings:
     handshakes_per_second: float = _setting(
         100.0, parse.number(0.0, 10_000.0), "new Socket.IO sessions of one address, 30 s' worth in one go; 0: no limit"
     )
+    max_connections_per_ip: int = _setting(
+        200, parse.integer(0, 20_000), "connections of one address that wait for it (idle, slow, unread); 0: no limit"
+    )
     rate_limit_per_second: int = _setting(
         500, parse.integer(0, 1_000_000), "HTTP requests of one address, in the mean of 10 s; 0: no limit"
     )

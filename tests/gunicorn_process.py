@@ -44,11 +44,13 @@ class Gunicorn:
 
     def start_and_wait(self, app: str = "wsgi:app") -> None:
         process = self.start(app=app)
+        token = self.env.get("API_TOKENS", "").partition(",")[0]
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
 
         def healthy() -> bool:
             assert process.poll() is None, self.log.read_text()
             try:
-                return requests.get(self.url + "/health", timeout=2).status_code == 200
+                return requests.get(self.url + "/health", headers=headers, timeout=2).status_code == 200
             except requests.RequestException:
                 return False
 

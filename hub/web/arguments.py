@@ -13,6 +13,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from hub.parse import PRODUCT_ID
 from hub.web.guard import MAX_BODY_BYTES
 
+MAX_DEPTH = 32  # of objects and lists in each other
+
 
 def limit(default: int, most: int) -> int:
     """Return a positive integer; ``most`` for a larger one."""
@@ -44,13 +46,25 @@ def product_id(name: str) -> str | None:
 
 
 def json_body(max_bytes: int = MAX_BODY_BYTES) -> Any:
-    """Return the parsed body, None where it is no strict JSON; raises 413 for one that is too large."""
+    """Return the parsed body, None where it is no strict JSON or too deep; raises 413 for one that is too large."""
     request.max_content_length = max_bytes + 1  # one that comes in chunks is cut off there without an error
     data = request.get_data(cache=False)
     if len(data) > max_bytes:
         raise RequestEntityTooLarge
     try:
-        return orjson.loads(data)
+        body = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         current_app.logger.debug("no JSON in a body of %d bytes: %s", len(data), error)
         return None
+    return body if not_deep(body) else None
+
+
+def not_deep(value: Any) -> bool:
+    """Tell whether JSON is nested no deeper than ``MAX_DEPTH``: deeper ones can be parsed, but not written again."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        parents = [item for item in level if isinstance(item, dict | list)]
+        if not parents:
+            return True
+        level = [item for parent in parents for item in (parent.values() if isinstance(parent, dict) else parent)]
+    return False

@@ -23,6 +23,7 @@ import requests
 from hub import green
 from tests.conftest import ROOT, HubProcess, eventually
 from tests.integration.test_socketio import Listener
+from tests.support.gunicorn_hub import GunicornHub, gunicorn_hubs
 
 WS_PATH = "/socket.io/?EIO=4&transport=websocket"
 
@@ -115,6 +116,20 @@ def target(hub: HubProcess) -> Iterator[tuple[HubProcess, Listener]]:
         missing = set(range(seen[0], seen[-1])) - set(seen)
         assert not [trade_id for trade_id in missing if (product, trade_id) not in late], product
     assert "Traceback" not in hub.log()
+
+
+@pytest.fixture(scope="module", params=["app", "gunicorn"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HubProcess | GunicornHub]:
+    """The hub under each of the two servers."""
+    if request.param == "app":
+        yield request.getfixturevalue("target")[0]
+        return
+    with gunicorn_hubs(tmp_path_factory.mktemp("gunicorn")) as start:
+        hub = start(["--products", "5", "--rate", "20"])
+        yield hub
+        assert "Traceback" not in hub.log()
 
 
 def test_unknown_packets_by_polling_leave_nothing_behind(target: tuple[HubProcess, Listener]) -> None:
@@ -224,6 +239,8 @@ def answers(hub: HubProcess, data: bytes, wait: float = 5.0) -> bytes:
 
 
 POST = b"POST /alert HTTP/1.1\r\nHost: x\r\n"
+SIZES = (b"0x2", b"+2", b"0_2", b" 2", b"2 ", b"-2", b"", b"2\r;x")  # of a chunk
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 INNER = b"GET /dashboard HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"  # what is smuggled in
 
 
@@ -248,14 +265,71 @@ INNER = b"GET /dashboard HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"  # wh
         b"no header\r\nContent-Length: 2\r\n\r\n{}",
         b"X: y\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"X: y\r\rY: z\r\nContent-Length: 2\r\n\r\n{}",
+        b"X: y\nContent-Length: 2\r\n\r\n{}",
+        b"Content-Length: 2\r\n\n{}",
+        b"Host: y\r\nContent-Length: 2\r\n\r\n{}",
+        *(CHUNKED + size + b"\r\n{}\r\n0\r\n\r\n" for size in SIZES),
+        CHUNKED + b"2\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"2\r\n{}\n0\r\n\r\n",
+        CHUNKED + b"2\r\n{}\r\n0\n\r\n",
+        CHUNKED + b"2\r\n{}\r\n0\r\nX: y\r\n\r\n",
+        CHUNKED + b"3\r\n{}\r\n0\r\n\r\n",
     ],
 )
-def test_a_body_can_not_be_made_a_request(target: tuple[HubProcess, Listener], head: bytes) -> None:
-    hub, _ = target
-    received = answers(hub, POST + head + INNER)
+def test_a_body_can_not_be_made_a_request(server: HubProcess, head: bytes) -> None:
+    unknown_to_gunicorn = b"xchunked" in head and not isinstance(server, HubProcess)
+    refused_alone(answers(server, POST + head + INNER), b"501" if unknown_to_gunicorn else b"400")
+
+
+def refused_alone(received: bytes, status: bytes = b"400") -> None:
     assert received.startswith(b"HTTP/1.")
-    assert received.split(b" ")[1] == b"400"
+    assert received.split(b" ")[1] == status
     assert received.count(b"HTTP/1.") == 1, "the inner request was not answered"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /health\r\n",
+        b"GET /health\r\nHost: x\r\n\r\n",
+        b"get /health HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET  /health HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /health HTTP/1.1\nHost: x\r\n\r\n",
+        b"GET /health HTTP/1.1\r\n\r\n",
+        b"GET /health HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"GET /health HTTP/0.9\r\nHost: x\r\n\r\n",
+        b"GET /health HTTP/1.10\r\nHost: x\r\n\r\n",
+        b"GET /a\x00b HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /alert HTTP/1.0\r\nHost: x\r\n" + CHUNKED + b"0\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_of_today_is_refused(server: HubProcess, head: bytes) -> None:
+    refused_alone(answers(server, head + INNER))
+
+
+def test_a_polling_message_that_was_cut_off_is_none(server: HubProcess) -> None:
+    url = server.url + "/socket.io/?EIO=4&transport=polling"
+    sid = json.loads(requests.get(url, timeout=5).text[1:])["sid"]
+    assert requests.post(f"{url}&sid={sid}", data="40", timeout=5).status_code == 200
+    body = b'42["spike_alert",{"cut":"off"}]'
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
+        head = f"POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+        sock.sendall(head.encode() + body)
+        sock.shutdown(socket.SHUT_WR)
+        refused_alone(b"".join(iter(lambda: sock.recv(4_096), b"")))
+    requests.post(f"{url}&sid={sid}", data='42["spike_alert",{"whole":1}]', timeout=5)
+    seen = ""
+    while "whole" not in seen:
+        seen += requests.get(f"{url}&sid={sid}", timeout=5).text
+    assert "off" not in seen
+
+
+@pytest.mark.parametrize("depth", [33, 255, 2_000])
+def test_json_that_is_deep_is_refused(server: HubProcess, depth: int) -> None:
+    body = '{"a":' * depth + "1" + "}" * depth
+    assert requests.post(server.url + "/alert", data=body, timeout=5).status_code == 400
+    assert requests.post(server.url + "/priority-pairs", data=body, timeout=5).status_code == 400
+    assert requests.post(server.url + "/alert", data='{"a":' * 32 + "1" + "}" * 32, timeout=5).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/price/%zz%00%ff", "/price/\x00x", "/static/../app.py", "/static/%2e%2e/app.py",
@@ -334,7 +408,8 @@ def test_out_of_descriptors_it_waits_and_serves_on(hub_factory: Callable[..., Hu
     held = descriptors(hub)
     resource.prlimit(hub.process.pid, resource.RLIMIT_NOFILE, (held + 20, held + 20))
     crowd = [socket.create_connection(("127.0.0.1", hub.port), timeout=5) for _ in range(60)]
-    eventually(lambda: "accepting a connection failed" in hub.log())
+    eventually(lambda: "descriptors or connections are short" in hub.log())
+    assert hub.get("/health/live").status_code == 200
     for sock in crowd:
         sock.close()
     assert eventually(lambda: hub.health()["total_messages_received"] > received + 50, 15)
