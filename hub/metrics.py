@@ -39,9 +39,9 @@ LE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 # what is shown as 0 from the start, so that its first increase is seen as one
 LOSSES = (
     "silent", "no_data", "slow_consumer", "connect_timeout", "dns", "refused", "eof", "reset", "socket", "tls",
-    "protocol", "frame_too_big", "closed_1000", "closed_1001", "closed_1005", "closed_1008", "closed_1009",
-    "closed_1011", "closed_1012", "closed_1013", "closed_other", "http_403", "http_429", "http_503", "http_other",
-    "proxy", "proxy_403", "proxy_407", "proxy_502", "proxy_other", "on_demand", "bug",
+    "protocol", "frame_too_big", "idle_frames", "closed_1000", "closed_1001", "closed_1005", "closed_1008",
+    "closed_1009", "closed_1011", "closed_1012", "closed_1013", "closed_other", "http_403", "http_429", "http_503",
+    "http_other", "proxy", "proxy_403", "proxy_407", "proxy_502", "proxy_other", "on_demand", "bug",
 )  # fmt: skip
 IGNORED = "ignored_"
 REFUSED_FRAMES = (*exchange.REASONS, *advanced_trade.REASONS, "exchange_error", "sequence_gap", f"{IGNORED}unknown")

@@ -8,6 +8,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+MAX_PRODUCTS = 10_000  # of an exchange's list; Coinbase has some 800
+MAX_TRADES = 1_000  # of a page by REST
+
 
 class ConnectionStatus(StrEnum):
     """A connection slot's state; the values are what ``GET /connections`` prints."""

@@ -27,6 +27,7 @@ CAUSES = {
     "connect_timeout": "no answer to the attempt to connect",
     "eof": "the exchange ended it without a word",
     "frame_too_big": "it brought a frame that is too big",
+    "idle_frames": "it brought frames without data, and no end of them",
     "no_data": "heartbeats came, but no trades",
     "protocol": "what it brought was no WebSocket",
     "reset": "the network reset it",

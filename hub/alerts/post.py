@@ -22,11 +22,13 @@ import orjson
 from hub import green
 from hub.alerts.targets import Resolver, Target, TargetError, addresses_of
 from hub.feed import tls
+from hub.feed.bounded_socket import BoundedSocket
 from hub.feed.dial import few
 
 STEP_TIMEOUT_SECONDS = 4.0  # to connect, and from one byte to the next
 TOTAL_TIMEOUT_SECONDS = 8.0
 MAX_BODY_BYTES = 4_096  # of an answer, of which only "try again later" is read
+MAX_ANSWER_BYTES = 65_536  # its head, `100 Continue`s before it and trailers among them
 MAX_RETRY_AFTER_SECONDS = 120.0
 
 
@@ -50,11 +52,12 @@ class Limits(NamedTuple):
 class _Connection(http.client.HTTPConnection):
     """Speaks HTTP to an address that is given; ``host`` is only the name of it."""
 
-    def __init__(self, target: Target, address: tuple[int, Any], timeout_seconds: float) -> None:
+    def __init__(self, target: Target, address: tuple[int, Any], timeout_seconds: float, total_seconds: float) -> None:
         self.default_port = 443 if target.secure else 80  # which Host need not name
         super().__init__(target.host, target.port, timeout=timeout_seconds)
         self._target = target
         self._address = address
+        self._seconds = total_seconds
 
     def connect(self) -> None:
         family, address = self._address
@@ -65,6 +68,7 @@ class _Connection(http.client.HTTPConnection):
             # the handshake apart, or one that stalls would take place in a socket that nobody can shut
             self.sock = _tls().wrap_socket(self.sock, server_hostname=self._target.host, do_handshake_on_connect=False)
             self.sock.do_handshake()
+        self.sock = BoundedSocket(self.sock, MAX_ANSWER_BYTES, self._seconds)
 
     def shut(self) -> None:
         if self.sock is not None:
@@ -121,7 +125,7 @@ class Poster:
     @contextlib.contextmanager
     def _connection(self, address: tuple[int, Any], seconds: float) -> Iterator[_Connection]:
         """Yield a connection that is shut when the time is over, for native threads, and closed in any case."""
-        connection = _Connection(self._target, address, min(seconds, self._limits.step_seconds))
+        connection = _Connection(self._target, address, min(seconds, self._limits.step_seconds), seconds)
         late = threading.Event()
 
         def end() -> None:

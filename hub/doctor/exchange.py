@@ -57,21 +57,21 @@ def _reach(url: str, seconds: float) -> Lines:
     try:
         with green.deadline(seconds):
             dial.look_up()
-            sock = dial.connect(seconds, tls.context() if dial.secure else None)
+            dial.connect(seconds, tls.context() if dial.secure else None)
             dial.begin("")
-            return _reached(dial, sock)
+            return _reached(dial)
     except (OSError, TransportError) as error:
         return [_not_reached(dial, dial.explain(error))]
     finally:
         dial.close()
 
 
-def _reached(dial: Dial, sock: object) -> Lines:
+def _reached(dial: Dial) -> Lines:
     begun = list(dial.steps.items())
     steps = [f"{name} {(later - at) * 1000:.0f}" for (name, at), (_, later) in itertools.pairwise(begun)]
     through = f" through the proxy {dial.proxy.host}:{dial.proxy.port}" if dial.proxy else ""
     lines = [ok("reached", f"{dial.host}:{dial.port}{through} ({', '.join(steps)} ms)")]
-    if isinstance(sock, ssl.SSLSocket) and (shown := sock.getpeercert()):
+    if isinstance(dial.raw, ssl.SSLSocket) and (shown := dial.raw.getpeercert()):
         ends = ssl.cert_time_to_seconds(str(shown["notAfter"]))
         lines.append(judge.certificate((ends - time.time()) / 86_400))
     return lines
@@ -140,7 +140,7 @@ def _prices(url: str, dialect: Dialect, product: str, seconds: float) -> Lines:
         return [_not_reached(transport.dial, error)]
     assert transport.dial is not None
     transport.dial.begin("")
-    lines = _reached(transport.dial, transport.dial.raw)
+    lines = _reached(transport.dial)
     steps = transport.dial.steps
     try:
         with green.deadline(PRICES_SECONDS):

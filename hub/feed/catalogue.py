@@ -39,6 +39,7 @@ from hub.feed.rest import RestClient, RestError
 from hub.feed.selectors import by_volume, select, usd_rate
 from hub.model import Product
 from hub.settings import Settings
+from hub.turns import in_turns
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +83,12 @@ def choose(
     ``CatalogueError`` where the choice depends on volumes and none is known, and where nothing is online.
     """
     selectors, everything = selectors_of(settings)
-    products = [replace(item, volume_24h_quote=stats.volumes.get(item.id, Decimal(0))) for item in listed]
+    volumes = stats.volumes
+    products = [replace(item, volume_24h_quote=volumes.get(item.id, Decimal(0))) for item in in_turns(listed)]
     if by_volume(selectors) and not stats.volumes:
         raise CatalogueError("TOP_USD_PAIRS and top:N need volumes, and the exchange's statistics can't be had")
     rates = {quote: usd_rate(quote, stats.prices) for quote in {item.quote_currency for item in products}}
-    usd = {item.id: item.volume_24h_quote * (rates[item.quote_currency] or 0) for item in products}
+    usd = {item.id: item.volume_24h_quote * (rates[item.quote_currency] or 0) for item in in_turns(products)}
     product_ids, unknown = select(products, selectors, everything, usd, watched)
     patterns = any("*" in item or item.startswith(("top:", "!")) for item in selectors)
     if patterns and not watched and not any(item.online for item in products):
@@ -141,6 +143,7 @@ class CatalogueSource:
         shown = self._linger(item.id for item in stated if item.delisted)
         products, unknown = choose(there.values(), self._stats, self._settings, watched, shown)
         self._named = named_in(body)
+        time.sleep(0)  # each of these steps takes tens of milliseconds for the longest list
         return Catalogue(products, unknown, self._save(body, self._stats_body), old=False)
 
     def _linger(self, delisted: Iterable[str]) -> Collection[str]:

@@ -11,8 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hub.feed import proxy, tls
+from hub.feed.bounded_socket import BoundedSocket
 
 NAME, TCP, TUNNEL, TLS, HANDSHAKE = "name", "tcp", "proxy", "tls", "handshake"
+TUNNEL_BYTES = 65_536  # of a proxy's answer
 TRIES = 2  # addresses of a host: each is a connect that the exchange may count
 
 
@@ -56,13 +58,13 @@ class Dial:
 
     def connect(
         self, timeout_seconds: float, context: ssl.SSLContext | None, before_another: Callable[[], bool] = lambda: True
-    ) -> socket.socket:
+    ) -> BoundedSocket:
         """Return an open socket; ``before_another`` is asked before each further address."""
         self.begin(TCP)
         sock = self._tcp(timeout_seconds, before_another)
         if self.proxy is not None:
             self.begin(TUNNEL)
-            proxy.tunnel(sock, self.proxy, self.host, self.port)
+            proxy.tunnel(BoundedSocket(sock, TUNNEL_BYTES, timeout_seconds), self.proxy, self.host, self.port)
         if self.secure:
             self.begin(TLS)
             if context is None:
@@ -70,7 +72,7 @@ class Dial:
             # the handshake apart, or one that stalls would take place in a socket that nobody can shut or close
             sock = self.raw = context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
             sock.do_handshake()
-        return sock
+        return BoundedSocket(sock)
 
     def _tcp(self, timeout_seconds: float, before_another: Callable[[], bool]) -> socket.socket:
         problem: OSError = OSError("the host name has no address")

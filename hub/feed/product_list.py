@@ -9,8 +9,9 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from hub.model import Product
+from hub.model import MAX_PRODUCTS, Product
 from hub.parse import PRODUCT_ID
+from hub.turns import in_turns
 
 _DECIMAL = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 _STATUS = re.compile(r"[ -~]{0,40}")
@@ -31,12 +32,13 @@ class Stats(NamedTuple):
 def parse_products(body: Any) -> list[Product]:
     """Return the products of a ``GET /products`` body, whatever their status.
 
-    Raises ``CatalogueError`` if it is no such list, or one of delisted products alone.
+    Raises ``CatalogueError`` if it is no such list, one of more than ``MAX_PRODUCTS``, or of delisted products alone.
     """
     if not isinstance(body, list) or not body:
         raise CatalogueError("the product list is no list, or empty")
+    _bound(len(body), "the product list")
     products, malformed = [], 0
-    for item in body:
+    for item in in_turns(body):
         entry: dict[str, Any] = item if isinstance(item, dict) else {}
         texts = [entry.get(name) for name in ("id", "base_currency", "quote_currency", "status")]
         product_id, base, quote, status = (text if isinstance(text, str) else "" for text in texts)
@@ -56,12 +58,13 @@ def parse_products(body: Any) -> list[Product]:
 def parse_stats(body: Any) -> Stats:
     """Return what a ``GET /products/stats`` body says of the last 24 hours.
 
-    Raises ``CatalogueError`` if it is no such object. A product without volume or last price is left out.
+    Raises ``CatalogueError`` if it is no such object, or too large. A product without volume or last price is left out.
     """
     if not isinstance(body, dict) or not body:
         raise CatalogueError("the statistics are no object, or empty")
+    _bound(len(body), "the statistics")
     stats = Stats({}, {})
-    for product_id, entry in body.items():
+    for product_id, entry in in_turns(body.items()):
         day = entry.get("stats_24hour", entry) if isinstance(entry, dict) else {}
         texts = [day.get("volume"), day.get("last")] if isinstance(day, dict) else []
         numbers = [Decimal(text) for text in texts if isinstance(text, str) and _DECIMAL.fullmatch(text)]
@@ -69,6 +72,11 @@ def parse_stats(body: Any) -> Stats:
             stats.volumes[product_id] = numbers[0] * numbers[1]
             stats.prices[product_id] = numbers[1]
     return stats
+
+
+def _bound(count: int, what: str) -> None:
+    if count > MAX_PRODUCTS:
+        raise CatalogueError(f"{what}: {count} products, at most {MAX_PRODUCTS} are taken")
 
 
 def named_in(body: Any) -> frozenset[str]:
@@ -92,7 +100,7 @@ def relist(
     found = {item.id: item for item in listed}
     named = named_in(body)
     stated = []
-    for product in products:
+    for product in in_turns(products):
         now = found.get(product.id)
         if now is not None:
             stated.append(replace(product, status=now.status, trading_disabled=now.trading_disabled))

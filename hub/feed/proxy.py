@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import http.client
 import ipaddress
-import socket
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from requests.utils import get_environ_proxies, select_proxy
+
+from hub.feed.bounded_socket import BoundedSocket
 
 
 class ProxyError(OSError):
@@ -58,14 +59,14 @@ def find(url: str) -> Proxy | None:
     return Proxy(host, port, found, authorization)
 
 
-def tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int) -> None:
+def tunnel(sock: BoundedSocket, proxy: Proxy, host: str, port: int) -> None:
     """Have the proxy connect the socket with a host. Raises ``ProxyError``."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if proxy.authorization is not None:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     sock.sendall("\r\n".join([*lines, "", ""]).encode())
-    answer = http.client.HTTPResponse(sock, method="CONNECT")  # bounded in lines; what follows waits for us to speak
+    answer = http.client.HTTPResponse(sock, method="CONNECT")  # type: ignore[arg-type]
     try:
         answer.begin()
     except http.client.HTTPException as error:

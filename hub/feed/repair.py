@@ -17,7 +17,7 @@ from hub.feed.continuity import holding
 from hub.feed.dialects.exchange import parse_trades
 from hub.feed.rest import RestClient, RestError
 from hub.logs import Cooldown
-from hub.model import FrameRefused, IdRange, Ticker
+from hub.model import MAX_TRADES, FrameRefused, IdRange, Ticker
 from hub.worker import Worker
 
 FIRST_SECONDS = 0.3  # a late ticker may still come by itself
@@ -25,7 +25,7 @@ RETRY_SECONDS = 1.5
 PATIENCE_SECONDS = 15.0
 SLOW_RETRY_SECONDS = 20.0
 GIVE_UP_SECONDS = 3_600.0
-PAGE = 1_000  # the exchange's largest page of trades
+PAGE = MAX_TRADES  # the exchange's largest page
 MAX_IDS = 20_000  # of one gap: more would spend the budget of minutes on history
 MAX_JOBS = 5_000
 UNKNOWN_PRODUCT = 404  # an answer like any other: it brings nothing

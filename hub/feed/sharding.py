@@ -13,6 +13,7 @@ by one, so that no slot gets two of the busiest while another gets none. After t
 """
 
 from collections.abc import Iterable, Sequence
+from heapq import heapify, heapreplace
 from math import ceil
 
 Shards = tuple[tuple[str, ...], ...]
@@ -43,8 +44,12 @@ def assign(product_ids: Iterable[str], per_connection: int, current: Sequence[Se
     changes = len(homeless) + len({item for held in current for item in held} - rank.keys())
     while len(shards) < shards_needed(len(rank), per_connection):
         shards.append([])
+    sizes = [(len(shard), number) for number, shard in enumerate(shards)]
+    heapify(sizes)
     for item in sorted(homeless, key=rank.__getitem__):
-        min(shards, key=len).append(item)
+        size, number = sizes[0]
+        shards[number].append(item)
+        heapreplace(sizes, (size + 1, number))
     for _ in range(changes if shards else 0):
         smallest, largest = min(shards, key=len), max(shards, key=len)
         if not unbalanced(len(smallest), len(largest)):

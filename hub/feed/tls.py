@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
-
-from requests.adapters import HTTPAdapter
 
 ADVICE = {  # by OpenSSL's number of what is wrong with a certificate
     9: "check the clock of this machine",
@@ -34,22 +31,3 @@ def why(error: ssl.SSLError) -> str:
     else:
         text, advice = str(error), PROBLEMS.get(error.reason or "", "")
     return f"{text} ({advice})" if advice else text
-
-
-class Adapter(HTTPAdapter):
-    """Lets ``requests`` trust the same, instead of roots of its own and of ``REQUESTS_CA_BUNDLE``."""
-
-    def __init__(self) -> None:
-        self._context = context()
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make the connections of direct requests."""
-        super().init_poolmanager(*args, ssl_context=self._context, **options)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Make those of requests through a proxy."""
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **options)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave it to the context."""

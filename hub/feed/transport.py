@@ -1,14 +1,12 @@
 """One WebSocket to the exchange: opening it within a deadline, and reading frames under a cap.
 
 ``websocket-client`` does the protocol. Around it: we open TCP and TLS ourselves, so that there is a socket to shut
-while a handshake stalls; reads are buffered, because the library asks for two bytes at a time; and a frame's announced
-length is checked before anything of it is kept.
+while a handshake stalls; reads are buffered, because the library asks for two bytes at a time; a frame's announced
+length is checked before anything of it is kept; and frames without data are bounded in number.
 """
 
 from __future__ import annotations
 
-import select
-import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -18,32 +16,31 @@ import websocket
 from websocket._abnf import continuous_frame, frame_buffer
 
 from hub import green
+from hub.feed.bounded_socket import BoundedSocket
 from hub.feed.dial import HANDSHAKE, Dial, TransportError, explain
 from hub.wire import TEXT
 
 READ_BYTES = 65_536
+# Headers are read byte by byte, so they come in small parts. With them the first data may come.
+HANDSHAKE_BYTES, HANDSHAKE_READ_BYTES = 16_384, 2_048
+MAX_FRAGMENTS = 1_000  # of a message
+IDLE_FRAMES, IDLE_FRAMES_PER_SECOND = 200, 50  # in one go, and in the long run: pings, pongs, frames without data
+IDLE_OPCODES = (websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG)
 MAX_RETRY_AFTER_SECONDS = 300.0  # a wish beyond it would leave prices stale for longer than anybody meant
 
 
 class _BufferedSocket:
-    """A socket that reads ahead. ``waited_until`` is when it last had to wait: what came since came without a pause."""
+    """A socket that reads ahead."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: BoundedSocket) -> None:
         self._sock = sock
         self._data = b""
         self._at = 0
-        self.waited_until = time.monotonic()
-        self._poll = None if green.is_patched() else _poll_of(sock)
+        self.read_bytes = HANDSHAKE_READ_BYTES
 
     def _fill(self) -> None:
-        before = time.monotonic()
-        # a native thread may also wait for its turn, while the data is there
-        waits = self._poll is None or not self._poll.poll(0)
-        self._data = self._sock.recv(READ_BYTES)
+        self._data = self._sock.recv(self.read_bytes)
         self._at = 0
-        after = time.monotonic()
-        if waits and after - before > 0.0005:
-            self.waited_until = after
 
     def text_frame(self, limit: int) -> bytes | None:
         """Return the payload of the next frame if it is the usual: a whole text message that has been read already.
@@ -77,16 +74,25 @@ class _BufferedSocket:
         return getattr(self._sock, name)
 
 
-def _poll_of(sock: socket.socket) -> select.poll:
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return poll
-
-
 class _CappedFrame(frame_buffer):
-    def __init__(self, receive: Callable[[int], bytes], limit: int) -> None:
+    def __init__(self, receive: Callable[[int], bytes], limit: int, take_turn: Callable[[], None]) -> None:
         super().__init__(receive, skip_utf8_validation=True)
         self._limit = limit
+        self._take_turn = take_turn
+        self._idle_frames = float(IDLE_FRAMES)
+        self._since = time.monotonic()
+
+    def recv_frame(self) -> Any:
+        """Return the next frame; pings, pongs and empty ones are no data, and there are bounds to them."""
+        self._take_turn()
+        frame = super().recv_frame()
+        if frame.opcode in IDLE_OPCODES or not frame.data:
+            now = time.monotonic()
+            self._idle_frames = min(IDLE_FRAMES, self._idle_frames + (now - self._since) * IDLE_FRAMES_PER_SECOND) - 1
+            self._since = now
+            if self._idle_frames < 0:
+                raise TransportError("idle_frames", f"over {IDLE_FRAMES_PER_SECOND} frames without data a second")
+        return frame
 
     def recv_length(self) -> None:
         super().recv_length()
@@ -98,8 +104,12 @@ class _CappedMessage(continuous_frame):
     def __init__(self, limit: int) -> None:
         super().__init__(fire_cont_frame=False, skip_utf8_validation=True)
         self._limit = limit
+        self._fragments = 0
 
     def add(self, frame: Any) -> None:
+        self._fragments = self._fragments + 1 if self.cont_data else 1
+        if self._fragments > MAX_FRAGMENTS:
+            raise TransportError("frame_too_big", f"over {MAX_FRAGMENTS} fragments of one message")
         held = len(self.cont_data[1]) if self.cont_data else 0
         if held + len(frame.data) > self._limit:
             raise TransportError("frame_too_big", f"fragments add up to over {self._limit} bytes")
@@ -114,6 +124,7 @@ class Transport:
 
     def __init__(self) -> None:
         self.dial: Dial | None = None
+        self._sock: BoundedSocket | None = None
         self._buffered: _BufferedSocket | None = None
         self._ws: Any = None
         self._max_frame_bytes = 0
@@ -138,7 +149,9 @@ class Transport:
             with green.deadline(left):
                 sock = dial.connect(left, tls, before_connect)
                 dial.begin(HANDSHAKE)
+                sock.bound(HANDSHAKE_BYTES, left)
                 self._handshake(url, sock, max_frame_bytes)
+            sock.bound()
             sock.settimeout(None)  # from here on the watchdog bounds every wait
         except BaseException as error:
             self.close()
@@ -147,15 +160,16 @@ class Transport:
             raise
         return True
 
-    def _handshake(self, url: str, sock: socket.socket, max_frame_bytes: int) -> None:
-        self._buffered = _BufferedSocket(sock)
+    def _handshake(self, url: str, sock: BoundedSocket, max_frame_bytes: int) -> None:
+        self._sock, self._buffered = sock, _BufferedSocket(sock)
         self._max_frame_bytes = max_frame_bytes
         ws = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
-        ws.frame_buffer = _CappedFrame(ws._recv, max_frame_bytes)
+        ws.frame_buffer = _CappedFrame(ws._recv, max_frame_bytes, sock.take_turn)
         ws.cont_frame = _CappedMessage(max_frame_bytes)
         self._ws = ws
         try:
             ws.connect(url, socket=self._buffered, redirect_limit=0, suppress_origin=True)
+            self._buffered.read_bytes = READ_BYTES
         finally:
             answer = ws.handshake_response
             if answer is not None and answer.status != 101:  # a redirect, which is not followed
@@ -164,7 +178,7 @@ class Transport:
     @property
     def waited_until(self) -> float:
         """Monotonic seconds when a read last had to wait for the network."""
-        return self._buffered.waited_until if self._buffered else 0.0
+        return self._sock.waited_until if self._sock else 0.0
 
     def send(self, frame: bytes) -> None:
         """Send one text frame; raises ``TransportError``."""

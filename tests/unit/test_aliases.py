@@ -106,7 +106,7 @@ def test_futures_are_passed_over() -> None:
 
 @pytest.mark.parametrize(
     "body", [None, [], {}, "x", 5, {"products": None}, {"products": {}}, {"products": []}, {"products": [None]},
-             [row("ETH-USD")]],
+             [row("ETH-USD")], {"products": [row("ETH-USD")] * 10_001}],
 )  # fmt: skip
 def test_what_is_no_list_is_no_empty_list(body: object) -> None:
     with pytest.raises(FrameRefused):

@@ -24,7 +24,7 @@ from hub.feed.catalogue import (
 from hub.feed.product_list import CatalogueError, parse_products, parse_stats
 from hub.feed.rest import RestClient, RestError
 from hub.hub import PriceHub
-from hub.model import Cause, Product
+from hub.model import MAX_PRODUCTS, Cause, Product
 from hub.settings import Settings
 
 URL = "https://api.example.com"
@@ -113,6 +113,14 @@ def test_a_malformed_entry_costs_itself_alone(bad: object, caplog: pytest.LogCap
 def test_what_is_no_product_list(body: object) -> None:
     with pytest.raises(CatalogueError):
         parse_products(body)
+
+
+def test_a_list_that_is_too_long_is_not_looked_at_further() -> None:
+    assert len(parse_products([row("BTC-USD")] * MAX_PRODUCTS)) == MAX_PRODUCTS
+    with pytest.raises(CatalogueError, match="10001 products, at most 10000"):
+        parse_products([row("BTC-USD")] * (MAX_PRODUCTS + 1))
+    with pytest.raises(CatalogueError, match="10001 products, at most 10000"):
+        parse_stats({f"A{number}-USD": None for number in range(MAX_PRODUCTS + 1)})
 
 
 def test_volumes_are_in_the_quote_currency() -> None:

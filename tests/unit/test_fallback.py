@@ -46,7 +46,7 @@ def test_statistics_are_read_and_what_is_malformed_is_left_out() -> None:
     assert found == {"A-USD": rest_price("10.50")}
 
 
-@pytest.mark.parametrize("body", [None, [], {}, "x", 1])
+@pytest.mark.parametrize("body", [None, [], {}, "x", 1, {f"A{number}-USD": day_of() for number in range(10_001)}])
 def test_no_statistics_are_refused(body: object) -> None:
     with pytest.raises(FrameRefused):
         parse_stats(body)

@@ -10,7 +10,7 @@ import requests
 import responses
 
 from hub.feed import rest
-from hub.feed.rest import REQUESTS_PER_SECOND, RestClient, RestError
+from hub.feed.rest import MAX_VALUES, REQUESTS_PER_SECOND, RestClient, RestError
 
 URL = "https://api.example.com"
 
@@ -50,6 +50,16 @@ def test_any_other_status(exchange: responses.RequestsMock, client: RestClient, 
     with pytest.raises(RestError, match=f"status {status}") as caught:
         client.get_json("/products")
     assert caught.value.status == status
+
+
+def test_a_body_of_too_many_values(exchange: responses.RequestsMock, client: RestClient) -> None:
+    for item, count in ((b"[],", MAX_VALUES), (b"0,", MAX_VALUES), (b"{},", 150_001)):
+        body = b"[" + item * count + b"0]"
+        exchange.get(f"{URL}/products", body=body)
+        assert f"at most {MAX_VALUES} are taken" in refusal(client)
+        exchange.reset()
+    exchange.get(f"{URL}/products", body=b"[" + b"0," * (MAX_VALUES - 1) + b"0]")
+    assert len(client.get_json("/products")) == MAX_VALUES
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

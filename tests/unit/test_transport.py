@@ -35,7 +35,7 @@ class Pieces:
 def read(pieces: list[bytes], count: int, limit: int = 1 << 20) -> tuple[list[bytes], int]:
     """Return the payloads of so many frames, and how many of them went the short way."""
     buffered = _BufferedSocket(Pieces(pieces))  # type: ignore[arg-type]
-    library = _CappedFrame(buffered.recv, limit)
+    library = _CappedFrame(buffered.recv, limit, lambda: None)
     found, short = [], 0
     for _ in range(count):
         payload = buffered.text_frame(limit)

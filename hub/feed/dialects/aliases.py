@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from hub.feed.dialects import fields
 from hub.feed.dialects.advanced_trade import HEARTBEATS, AdvancedTradeDialect, parse_trades
-from hub.model import Event, FrameRefused, Market, Product, Subscriptions, Ticker
+from hub.model import MAX_PRODUCTS, Event, FrameRefused, Market, Product, Subscriptions, Ticker
 
 _STATUS = re.compile(r"[ -~]{0,40}", re.ASCII).fullmatch
 _VOLUME = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,30})?", re.ASCII).fullmatch
@@ -44,7 +44,9 @@ def parse_market_products(body: object) -> MarketProducts:
     """
     rows = body.get("products") if type(body) is dict else None
     if type(rows) is not list:
-        raise FrameRefused("not_list", f"products is {repr(rows)[:80]}")
+        raise FrameRefused("not_list", f"products is {type(rows).__name__}")
+    if len(rows) > MAX_PRODUCTS:
+        raise FrameRefused("too_many", f"{len(rows)} products")
     products, malformed = [], 0
     for row in rows:
         try:
@@ -66,7 +68,7 @@ def parse_market_trades(product_id: str, body: object) -> list[Ticker]:
     """
     rows = body.get("trades") if type(body) is dict else None
     if type(rows) is not list or any(type(row) is not dict for row in rows):
-        raise FrameRefused("not_list", f"trades is {repr(rows)[:80]}")
+        raise FrameRefused("not_list", f"trades is {type(rows).__name__}")
     return [trade._replace(product_id=product_id) for trade in parse_trades(rows)]
 
 

@@ -11,7 +11,16 @@ from typing import Any
 import orjson
 
 from hub.feed.dialects import fields
-from hub.model import Event, ExchangeError, FrameRefused, Heartbeat, Ignored, Subscriptions, Ticker
+from hub.model import (
+    MAX_TRADES,
+    Event,
+    ExchangeError,
+    FrameRefused,
+    Heartbeat,
+    Ignored,
+    Subscriptions,
+    Ticker,
+)
 
 CHANNELS = ("ticker", "heartbeat")
 MAX_FRAME_BYTES = 1_048_576  # the ``status`` channel's largest frame is 740 KB; a ticker is 400 bytes
@@ -92,6 +101,8 @@ def parse_trades(product_id: str, body: object) -> list[Ticker]:
     """
     if type(body) is not list:
         raise FrameRefused("not_list", type(body).__name__)
+    if len(body) > MAX_TRADES:
+        raise FrameRefused("too_many", f"{len(body)} trades")
     trades = []
     for row in body:
         if type(row) is not dict:

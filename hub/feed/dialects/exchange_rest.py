@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hub.feed.dialects import fields
-from hub.model import FrameRefused, Ticker
+from hub.model import MAX_PRODUCTS, FrameRefused, Ticker
 
 
 def parse_stats(body: object) -> dict[str, Ticker]:
@@ -15,6 +15,8 @@ def parse_stats(body: object) -> dict[str, Ticker]:
     """
     if type(body) is not dict or not body:
         raise FrameRefused("not_object", type(body).__name__)
+    if len(body) > MAX_PRODUCTS:
+        raise FrameRefused("too_many", f"{len(body)} products")
     found = {}
     for product_id, entry in body.items():
         stats = entry.get("stats_24hour") if type(entry) is dict else None
