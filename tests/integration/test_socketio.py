@@ -256,7 +256,8 @@ def test_a_client_may_say_on_connecting_what_it_wants(
     assert listener.events["ticker_update"] == []
     answer = listener.client.call("subscribe", {})
     assert answer == {
-        "success": True, "products": ["BTC-USD", "ETH-USD"], "max_hz": 5.0, "batch": True, "unknown": []
+        "success": True, "products": [], "products_count": 2, "max_hz": 5.0, "batch": True, "unknown": [],
+        "unknown_count": 0,
     }  # fmt: skip
     sent_at = [batch[0]["sent_at"] for batch in batches[1:]]
     assert min(later - earlier for earlier, later in itertools.pairwise(sent_at)) >= 150
