@@ -78,7 +78,9 @@ def test_it_ends_in_time_whatever_hangs(site: Site) -> None:
     receiver = socket.create_server(("127.0.0.1", 0))
     hook = f"http://127.0.0.1:{receiver.getsockname()[1]}/"
     token = "0123456789abcdef"
-    settings = {"WEBHOOK_URL": hook, "WEBHOOK_ALLOWED_HOSTS": "127.0.0.1", "ADMIN_TOKEN": token}
+    settings = {
+        "WEBHOOK_URL": hook, "WEBHOOK_ALLOWED_HOSTS": "127.0.0.1", "ADMIN_TOKEN": token, "TRUSTED_PROXIES": "127.0.0.1"
+    }  # fmt: skip
     hub = site.start(program=(*TROUBLED, "store_hangs"), **settings)
     reader = Returners(hub.url, (1, 1, 0), 0)
     mutes = [connect(hub.port) for _ in range(5)]
@@ -95,8 +97,10 @@ def test_it_ends_in_time_whatever_hangs(site: Site) -> None:
     hub.process.send_signal(signal.SIGUSR1)  # from now on
     eventually(lambda: "the disk hangs" in hub.log(), 5)
     try:
-        for _ in range(20):  # more than the kernel takes for who does not read
-            requests.post(f"{hub.url}/alert", json={"text": "x" * 16_000}, timeout=5).raise_for_status()
+        for number in range(20):  # more than the kernel takes for who does not read, by as many as may send so much
+            sender = {"X-Forwarded-For": f"198.51.100.{number}"}
+            alert = {"text": "x" * 16_000}
+            requests.post(f"{hub.url}/alert", json=alert, headers=sender, timeout=5).raise_for_status()
         begun = time.monotonic()
         assert hub.terminate(BOUND_SECONDS) == 0
         assert time.monotonic() - begun < BOUND_SECONDS
