@@ -41,7 +41,8 @@ LOSSES = (
     "silent", "no_data", "slow_consumer", "connect_timeout", "dns", "refused", "eof", "reset", "socket", "tls",
     "protocol", "frame_too_big", "idle_frames", "closed_1000", "closed_1001", "closed_1005", "closed_1008",
     "closed_1009", "closed_1011", "closed_1012", "closed_1013", "closed_other", "http_403", "http_429", "http_503",
-    "http_other", "proxy", "proxy_403", "proxy_407", "proxy_502", "proxy_other", "on_demand", "bug",
+    "http_other", "proxy", "proxy_403", "proxy_407", "proxy_502", "proxy_other", "on_demand", "too_much",
+    "bug",
 )  # fmt: skip
 IGNORED = "ignored_"
 REFUSED_FRAMES = (*exchange.REASONS, *advanced_trade.REASONS, "exchange_error", "sequence_gap", f"{IGNORED}unknown")

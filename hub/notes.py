@@ -34,6 +34,7 @@ CAUSES = {
     "slow_consumer": "the exchange says that we read too slowly",
     "socket": "the network failed",
     "tls": "TLS failed",
+    "too_much": "what it said had no end",
 }
 TONES = {
     HealthStatus.HEALTHY: "ok", HealthStatus.STARTING: "info", HealthStatus.WARNING: "warn",

@@ -22,13 +22,13 @@ import orjson
 from hub import green
 from hub.alerts.targets import Resolver, Target, TargetError, addresses_of
 from hub.feed import tls
-from hub.feed.bounded_socket import BoundedSocket
+from hub.feed.bounded_socket import BoundedSocket, SecuredSocket, TooMuch
 from hub.feed.dial import few
 
 STEP_TIMEOUT_SECONDS = 4.0  # to connect, and from one byte to the next
 TOTAL_TIMEOUT_SECONDS = 8.0
 MAX_BODY_BYTES = 4_096  # of an answer, of which only "try again later" is read
-MAX_ANSWER_BYTES = 65_536  # its head, `100 Continue`s before it and trailers among them
+MAX_ANSWER_BYTES = 65_536  # TLS, and its head, `100 Continue`s before it and trailers among them
 MAX_RETRY_AFTER_SECONDS = 120.0
 
 
@@ -61,14 +61,15 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         family, address = self._address
-        self.sock = socket.socket(family, socket.SOCK_STREAM)
+        self.sock: Any = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(address)
+        bounds = (MAX_ANSWER_BYTES, self._seconds)
         if self._target.secure:
-            # the handshake apart, or one that stalls would take place in a socket that nobody can shut
-            self.sock = _tls().wrap_socket(self.sock, server_hostname=self._target.host, do_handshake_on_connect=False)
+            self.sock = SecuredSocket(self.sock, _tls(), self._target.host, *bounds)
             self.sock.do_handshake()
-        self.sock = BoundedSocket(self.sock, MAX_ANSWER_BYTES, self._seconds)
+        else:
+            self.sock = BoundedSocket(self.sock, *bounds)
 
     def shut(self) -> None:
         if self.sock is not None:
@@ -96,7 +97,6 @@ class Poster:
         except TargetError as error:
             raise PostError(error.reason, final=True) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            # under TLS a socket that was shut answers with a ValueError
             raise PostError(_reason(error)) from None
 
     def cut(self) -> None:
@@ -179,6 +179,8 @@ def _retry_after(answer: http.client.HTTPResponse) -> float:
 
 def _reason(error: Exception) -> str:
     match error:
+        case TooMuch():
+            return "too_much"
         case ssl.SSLError():
             return "tls"
         case socket.gaierror():

@@ -9,7 +9,8 @@ from hub import green
 from hub.alerts.targets import Target, TargetError, addresses_of, target_of
 from hub.doctor.judge import Check, Level, ok
 from hub.feed import tls
-from hub.feed.dial import TRIES, explain, few
+from hub.feed.bounded_socket import SecuredSocket
+from hub.feed.dial import TLS_BYTES, TRIES, explain, few
 from hub.settings import Settings
 
 REACH_SECONDS = 3.0
@@ -46,7 +47,7 @@ def _reach(target: Target) -> None:
                 sock.settimeout(REACH_SECONDS / TRIES)
                 sock.connect(address)
                 if target.secure:
-                    tls.context().wrap_socket(sock, server_hostname=target.host).close()
+                    SecuredSocket(sock, tls.context(), target.host, TLS_BYTES, REACH_SECONDS / TRIES).do_handshake()
                 return
         except OSError as error:
             problem = error

@@ -71,7 +71,7 @@ def _reached(dial: Dial) -> Lines:
     steps = [f"{name} {(later - at) * 1000:.0f}" for (name, at), (_, later) in itertools.pairwise(begun)]
     through = f" through the proxy {dial.proxy.host}:{dial.proxy.port}" if dial.proxy else ""
     lines = [ok("reached", f"{dial.host}:{dial.port}{through} ({', '.join(steps)} ms)")]
-    if isinstance(dial.raw, ssl.SSLSocket) and (shown := dial.raw.getpeercert()):
+    if dial.secured is not None and (shown := dial.secured.getpeercert()):
         ends = ssl.cert_time_to_seconds(str(shown["notAfter"]))
         lines.append(judge.certificate((ends - time.time()) / 86_400))
     return lines

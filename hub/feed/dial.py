@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hub.feed import proxy, tls
-from hub.feed.bounded_socket import BoundedSocket
+from hub.feed.bounded_socket import BoundedSocket, SecuredSocket, TooMuch
 
 NAME, TCP, TUNNEL, TLS, HANDSHAKE = "name", "tcp", "proxy", "tls", "handshake"
 TUNNEL_BYTES = 65_536  # of a proxy's answer
+TLS_BYTES = 262_144  # of its handshake
 TRIES = 2  # addresses of a host: each is a connect that the exchange may count
 
 
@@ -31,8 +32,8 @@ class TransportError(Exception):
 class Dial:
     """One attempt to reach the host of a URL: ``look_up``, then ``connect``, within deadlines that the caller sets.
 
-    ``raw`` is the socket of the moment, which another thread may shut; ``steps`` are those that were begun, in order,
-    with the monotonic second of each; ``proxy`` is what stands in between.
+    ``raw`` is the socket of the moment, which another thread may shut, ``secured`` the TLS on it; ``steps`` are those
+    that were begun, in order, with the monotonic second of each; ``proxy`` is what stands in between.
     """
 
     def __init__(self, url: str) -> None:
@@ -42,6 +43,7 @@ class Dial:
         self.host, self.port = parts.hostname or "", parts.port or (443 if self.secure else 80)
         self.proxy: proxy.Proxy | None = None
         self.raw: socket.socket | None = None
+        self.secured: SecuredSocket | None = None
         self.steps: dict[str, float] = {}
         self._addresses: list[Any] = []
 
@@ -69,9 +71,10 @@ class Dial:
             self.begin(TLS)
             if context is None:
                 raise TransportError("tls", "no TLS context")
-            # the handshake apart, or one that stalls would take place in a socket that nobody can shut or close
-            sock = self.raw = context.wrap_socket(sock, server_hostname=self.host, do_handshake_on_connect=False)
-            sock.do_handshake()
+            self.secured = SecuredSocket(sock, context, self.host, TLS_BYTES, timeout_seconds)
+            self.secured.do_handshake()
+            self.secured.bound()
+            return self.secured
         return BoundedSocket(sock)
 
     def _tcp(self, timeout_seconds: float, before_another: Callable[[], bool]) -> socket.socket:
@@ -132,6 +135,8 @@ def explain(error: Exception, there: str = "") -> TransportError:
     """Return the word for a failure of the network."""
     where = f"{there}: " if there else ""
     match error:
+        case TooMuch():
+            return TransportError("too_much", f"{where}{error}"[:200])
         case ssl.SSLError():
             return TransportError("tls", f"{where}{tls.why(error)}"[:300])
         case TimeoutError():

@@ -36,10 +36,12 @@ POLICIES = {
     "http_401": SLOW,
     "http_403": SLOW,
     "http_429": SLOW,
+    "idle_frames": SLOW,  # whatever sends so is no exchange, or a broken one
     "proxy": SLOW,  # one that we don't speak with
     "proxy_403": SLOW,  # it does not let us out
     "proxy_407": SLOW,  # it wants another password
     "tls": SLOW,  # a certificate does not mend itself
+    "too_much": SLOW,
 }
 
 

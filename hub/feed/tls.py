@@ -21,7 +21,9 @@ PROBLEMS = {  # by OpenSSL's word for what else goes wrong
 
 def context() -> ssl.SSLContext:
     """Return what verifies certificates: TLS 1.2 or newer, the system's roots or those of ``SSL_CERT_FILE``."""
-    return ssl.create_default_context()
+    made = ssl.create_default_context()
+    made.options |= ssl.OP_NO_RENEGOTIATION
+    return made
 
 
 def why(error: ssl.SSLError) -> str:

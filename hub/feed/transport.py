@@ -22,7 +22,7 @@ from hub.wire import TEXT
 
 READ_BYTES = 65_536
 # Headers are read byte by byte, so they come in small parts. With them the first data may come.
-HANDSHAKE_BYTES, HANDSHAKE_READ_BYTES = 16_384, 2_048
+HANDSHAKE_BYTES, HANDSHAKE_READ_BYTES = 262_144, 2_048  # the page of a refusal among them
 MAX_FRAGMENTS = 1_000  # of a message
 IDLE_FRAMES, IDLE_FRAMES_PER_SECOND = 200, 50  # in one go, and in the long run: pings, pongs, frames without data
 IDLE_OPCODES = (websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG)
@@ -195,7 +195,6 @@ class Transport:
             if (text := self._buffered.text_frame(self._max_frame_bytes)) is not None:
                 return text
             opcode, frame = self._ws.recv_data_frame()
-        # under TLS a socket that the watchdog shut answers with a ValueError
         except (OSError, ValueError, websocket.WebSocketException) as error:
             raise (_of_the_protocol(error) or explain(error)) from error
         if opcode == websocket.ABNF.OPCODE_CLOSE:

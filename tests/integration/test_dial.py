@@ -325,3 +325,20 @@ def test_whoever_shuts_it_wakes_one_who_waits_for_the_proxy(
     with pytest.raises(TransportError):
         transport.open("wss://exchange.test", 1 << 20, 10.0, tls.context(), lambda: True)
     assert time.monotonic() - begun < 3.0
+
+
+def test_the_page_of_a_refusal_may_be_long() -> None:
+    """Those of a content network are, and the status and its wish count."""
+    page = b"x" * 100_000
+    head = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: %d\r\n\r\n" % len(page)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(4_096)
+                client.sendall(head + page)
+
+        threading.Thread(target=refuse, daemon=True).start()
+        error = trouble(f"ws://127.0.0.1:{listener.getsockname()[1]}")
+    assert (error.cause, error.retry_after_seconds) == ("http_503", 7.0)

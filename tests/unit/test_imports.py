@@ -188,8 +188,8 @@ ALLOWED = {
     "hub.config": {"hub", "hub.alerts.targets", "hub.settings", "hub.usage"},
     "hub.usage": {"hub.settings"},
     "hub.doctor.alerts": {
-        "hub", "hub.alerts.targets", "hub.doctor", "hub.doctor.judge", "hub.feed", "hub.feed.dial", "hub.feed.tls",
-        "hub.green", "hub.settings",
+        "hub", "hub.alerts.targets", "hub.doctor", "hub.doctor.judge", "hub.feed", "hub.feed.bounded_socket",
+        "hub.feed.dial", "hub.feed.tls", "hub.green", "hub.settings",
     },
     "hub.doctor": {
         "hub.doctor.alerts", "hub.doctor.exchange", "hub.doctor.judge", "hub.doctor.machine", "hub.settings"
