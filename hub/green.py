@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hub.door import Door
-from hub.green_http import KEEPALIVE_SECONDS, strict_protocol
+from hub.green_http import KEEPALIVE_SECONDS, MAX_BODY_BYTES, strict_protocol
 
 ASYNC_MODE = "eventlet"  # what Socket.IO's servers call it
 URL_LIMIT_BYTES = 8_192
@@ -119,17 +119,20 @@ def listen(host: str, port: int) -> socket.socket:
     return eventlet.listen((host, port), family, backlog=BACKLOG, reuse_port=False)
 
 
-def serve(sock: socket.socket, app: WsgiApp, door: Door[Any] | None = None) -> None:
+def serve(
+    sock: socket.socket, app: WsgiApp, door: Door[Any] | None = None, max_body_bytes: int = MAX_BODY_BYTES
+) -> None:  # fmt: skip
     """Serve a WSGI application on a listening socket until ``stop_listening``, and the requests under way then.
 
-    ``door`` bounds the connections that wait; without one there may be any number of each address.
+    ``door`` bounds the connections that wait; without one there may be any number of each address. Longer bodies are
+    not read: the application is told of their length alone.
     """
     from eventlet import wsgi
 
     from hub.green_connection import Connection
     from hub.green_server import Acceptor
 
-    strict = strict_protocol()
+    strict = strict_protocol(max_body_bytes)
     server = wsgi.Server(
         sock, sock.getsockname(), app, keepalive=KEEPALIVE_SECONDS, log_output=False,
         url_length_limit=URL_LIMIT_BYTES, debug=False,

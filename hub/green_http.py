@@ -145,7 +145,7 @@ def read_chunked(file: Any) -> bytes:
     raise Refused(400)
 
 
-def strict_protocol() -> type:
+def strict_protocol(max_body_bytes: int = MAX_BODY_BYTES) -> type:
     """Return eventlet's HTTP with one meaning a request, bodies that are whole, and errors in JSON.
 
     What two servers could read in two ways is refused, or one client's body becomes another one's request. The
@@ -224,7 +224,7 @@ def strict_protocol() -> type:
             """Return the request's body; nothing of one that is longer than any route takes: its length is refused."""
             length = int(self.headers.get("content-length", 0))
             chunked = "transfer-encoding" in self.headers
-            if length > MAX_BODY_BYTES:
+            if length > max_body_bytes:
                 self.close_connection = True
                 self.connection.unread = True
                 return b""

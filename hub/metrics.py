@@ -47,6 +47,7 @@ LOSSES = (
 IGNORED = "ignored_"
 REFUSED_FRAMES = (*exchange.REASONS, *advanced_trade.REASONS, "exchange_error", "sequence_gap", f"{IGNORED}unknown")
 CUTS = (*(reason.name.lower() for reason in CutReason), "ping_timeout")
+CONNECTION_CUTS = ("displaced", "refused", "slow", "unread", "failed")
 REFUSALS = (
     "too_many_clients", "too_many_clients_of_ip", "too_many_handshakes", "hosts", "origins", "relays",
     "writers_without_token", "clients_without_token", "actions_without_token", "rate_limit", "work_limit", "bad_tokens",
@@ -93,7 +94,7 @@ FAMILIES = (  # the first that matches
     Family("client_cuts", "cut_(.+)", "Clients that were cut off, by reason.", "reason", CUTS),
     Family("connection_cuts", "connections_(.+)",
            "HTTP connections of clients that were ended, by reason: too many, too slow, not reading.", "reason",
-           ("displaced", "refused", "slow", "unread", "failed")),
+           CONNECTION_CUTS),
     Family("wrong_tokens", "bad_tokens", "Tokens of clients, for reading and for actions, that were wrong."),
     Family("refusals", r"refused_(.+)|(bad_.+|\w+_without_token)",
            "Clients, requests and packets of clients that were refused, by reason.", "reason", REFUSALS),

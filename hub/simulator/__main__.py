@@ -27,6 +27,7 @@ from hub.simulator.advanced_trade import AdvancedTrade
 from hub.simulator.broken import Faults
 from hub.simulator.endpoint import Audience, run
 from hub.simulator.exchange import Exchange
+from hub.simulator.http import MAX_BODY_BYTES
 from hub.simulator.market import MAX_EXPONENT, GeneratedMarket, Market
 from hub.simulator.replay import RecordedMarket
 from hub.simulator.server import ADVANCED_TRADE_PATH, Server
@@ -125,7 +126,10 @@ def main(arguments: list[str]) -> int:
     exchange.audience = Audience(exchange, advanced)
     market.restart_clock(time.monotonic())
     server = Server(exchange, advanced)
-    threading.Thread(target=green.serve, args=(sock, server), name="simulator-http", daemon=True).start()
+    serving = {"max_body_bytes": MAX_BODY_BYTES}
+    threading.Thread(
+        target=green.serve, args=(sock, server), kwargs=serving, name="simulator-http", daemon=True
+    ).start()
     if options.exit_with_stdin:
         threading.Thread(target=_exit_with_stdin, name="simulator-stdin", daemon=True).start()
     host = f"[{options.host}]" if ":" in options.host else options.host

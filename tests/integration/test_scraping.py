@@ -36,7 +36,7 @@ LABELS: dict[str, set[str]] = {
         *OUTCOMES, *(word for family in metrics.FAMILIES if family.label == "outcome" for word in family.known),
         "ok", "throttled", "failed",
     },
-    "reason": {*metrics.REFUSALS, *metrics.CUTS, *FRAMES},
+    "reason": {*metrics.REFUSALS, *metrics.CUTS, *metrics.CONNECTION_CUTS, *FRAMES},
     "type": {"unknown", "status", "match", "last_match"},
     "transport": {"websocket", "polling"},
     "stage": set(Stage),

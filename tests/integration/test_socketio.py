@@ -259,7 +259,7 @@ def test_a_client_may_say_on_connecting_what_it_wants(
         "success": True, "products": [], "products_count": 2, "max_hz": 5.0, "batch": True, "unknown": [],
         "unknown_count": 0,
     }  # fmt: skip
-    sent_at = [batch[0]["sent_at"] for batch in batches[1:]]
+    sent_at = [batch[-1]["sent_at"] for batch in batches[1:]]  # of the newest tick, sent right before its batch
     assert min(later - earlier for earlier, later in itertools.pairwise(sent_at)) >= 150
 
 
