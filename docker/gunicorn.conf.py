@@ -20,6 +20,7 @@ logs.configure(_settings.log_level, _settings.log_format)
 logger_class = "hub.gunicorn_worker.HubLogger"
 worker_class = "hub.gunicorn_worker.EventletWorker"
 workers = 1  # named here so that WEB_CONCURRENCY does not reach it; the worker class refuses more
+backlog = 4096  # of a crowd that connects at once: past it the kernel has its clients try again after a second
 worker_connections = 20_000  # a WebSocket holds one; gunicorn's own 1,000 would starve /health
 keepalive = 75  # longer than a proxy keeps its connections, and the time that a request's head may take
 limit_request_line = 8190  # as app.py allows

@@ -23,18 +23,20 @@ from hub.door import Door
 from hub.green_http import ANSWER_SECONDS, DISCARD_BYTES, DISCARD_STEP_BYTES, STALL_SECONDS
 
 ROUND_SECONDS = 0.02  # of all connections together, before the loop's other work has its turn
+CROWDED_ROUND_SECONDS = 0.003  # the same while others wait to be accepted, who may be those that ask for health
 TURN_SECONDS = 0.005  # of one connection, before others have theirs
 TURN_BYTES = 65_536  # that one connection reads in a turn
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is unsent is dropped when the socket is closed
 
 
 class Turns:
-    """Hands out turns, address by address: for ``ROUND_SECONDS`` in each round of the loop, and one at least.
+    """Hands out turns, address by address: for ``round_seconds`` in each round of the loop, and one at least.
 
     However many connections have data, prices and everybody else get theirs in between.
     """
 
     def __init__(self) -> None:
+        self.round_seconds = ROUND_SECONDS
         self._queues: dict[str | None, deque[list[Callable[[], Any]]]] = {}
         self._coming = False
 
@@ -56,7 +58,7 @@ class Turns:
             entry.clear()
 
     def _round(self) -> None:
-        until = time.monotonic() + ROUND_SECONDS
+        until = time.monotonic() + self.round_seconds
         try:
             while self._queues:
                 whose, queue = next(iter(self._queues.items()))
@@ -190,8 +192,10 @@ class Connection(GreenSocket):
             self._acceptor.door.counters["connections_unread" if write else "connections_slow"] += 1
             if write:
                 self.reset_on_close()
+            self._acceptor.turns.wait(self.whose)  # a thousand may come to their end in one round of the loop
             raise
         if self.ended:
+            self._acceptor.turns.wait(self.whose)
             raise ConnectionResetError(errno.ECONNRESET, "others took its place")
         if read:
             self.take_turn()

@@ -21,12 +21,13 @@ from eventlet.greenthread import GreenThread
 
 from hub import green_http
 from hub.door import Door
-from hub.green_connection import Connection, Turns
+from hub.green_connection import CROWDED_ROUND_SECONDS, ROUND_SECONDS, Connection, Turns
 from hub.logs import Cooldown
+from hub.turns import in_turns
 
 MAX_CONNECTIONS = 20_000
 RESERVE_PART = 8  # of the descriptors, one in so many stays free for the feed, REST and the state
-ACCEPT_SECONDS = 0.01  # of accepting in a row: 200 connections
+ACCEPT_SECONDS = 0.02  # of accepting in a row: 400 connections
 ACCEPT_AGAIN_SECONDS = 0.1
 UNSENT_BYTES = 32_768  # of an answer, in the kernel, beyond what its reader has room for
 UNREAD_SECONDS = 30.0  # after which the kernel gives up a peer that confirms nothing
@@ -60,7 +61,7 @@ class Acceptor:
         try:
             while True:
                 try:
-                    sock, address = _accept(listener.fd)
+                    sock, address = self._accept(listener.fd)
                 except OSError as error:  # out of descriptors, or the client went away again
                     if error.errno in (errno.EINVAL, errno.EBADF):  # stopped by us
                         return
@@ -72,10 +73,23 @@ class Acceptor:
                 self._take(sock, address)
                 del sock  # or the last connection is held open until the next one comes
                 if time.monotonic() > until:
+                    self.turns.round_seconds = CROWDED_ROUND_SECONDS
                     eventlet.sleep(0)
                     until = time.monotonic() + ACCEPT_SECONDS
         finally:
             sweeper.kill()
+
+    def _accept(self, listener: socket.socket) -> tuple[socket.socket, Any]:
+        while True:
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                self.turns.round_seconds = ROUND_SECONDS
+                hubs.trampoline(listener, read=True)
+                continue
+            sock.setblocking(False)
+            hubs.notify_opened(sock.fileno())
+            return sock, address
 
     def stop(self, seconds: float = float("inf")) -> None:
         """Close what waits for a request, and wait for the requests under way."""
@@ -214,10 +228,12 @@ class Acceptor:
         while True:
             eventlet.sleep(SWEEP_SECONDS)
             now = time.monotonic()
-            for connection in [one for one in self._parked if one.expires_at < now]:
-                self._close(connection)
-            for connection in self.door.surplus(now):
-                self._displace(connection)
+            for connection in in_turns([one for one in self._parked if one.expires_at < now]):
+                if connection in self._parked:
+                    self._close(connection)
+            for connection in in_turns(self.door.surplus(now)):
+                if connection in self._open:
+                    self._displace(connection)
 
 
 OPTIONS = [
@@ -230,15 +246,3 @@ OPTIONS = [
         if hasattr(socket, name)  # Linux's; elsewhere there is none
     ),
 ]  # fmt: skip
-
-
-def _accept(listener: socket.socket) -> tuple[socket.socket, Any]:
-    while True:
-        try:
-            sock, address = listener.accept()
-        except BlockingIOError:
-            hubs.trampoline(listener, read=True)
-            continue
-        sock.setblocking(False)
-        hubs.notify_opened(sock.fileno())
-        return sock, address

@@ -118,6 +118,14 @@ def test_requests_without_an_end_stop_nobody(
         assert pipeline(target, ASKED[asked].encode() * 100, connections=20, seconds=4) > 1_000
 
 
+def paced(count: int, per_second: float = 2_000) -> Iterator[int]:
+    """Yield numbers at a pace: what comes faster than it is accepted waits in the kernel, and whoever comes behind it."""
+    begun = time.monotonic()
+    for number in range(count):
+        yield number
+        time.sleep(max(0.0, begun + number / per_second - time.monotonic()))
+
+
 def held_by_the_kernel(port: int) -> int:
     """Return how many bytes wait unsent, or unconfirmed, on the hub's side of its connections."""
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
@@ -130,7 +138,7 @@ def test_answers_that_nobody_reads_are_given_up(factory: Callable[..., Any]) -> 
     with under_attack(factory, RATE_LIMIT_PER_SECOND="0") as target:
         usual = target.descriptors()
         with target.attack(), contextlib.ExitStack() as stack:
-            for number in range(1_000):
+            for number in paced(1_000):
                 sock = stack.enter_context(connected(target, ADDRESSES[number % 5], receive_bytes=4_096))
                 sock.sendall(f"GET /tickers HTTP/1.1\r\n{HEAD}".encode() * 3)
             eventually(lambda: held_by_the_kernel(target.hub.port) > 1_000_000)
@@ -152,7 +160,7 @@ def test_idle_connections_of_an_address_are_few(factory: Callable[..., Any], sai
     with under_attack(factory) as target:
         usual = target.descriptors()
         with target.attack(), contextlib.ExitStack() as stack:
-            for _ in range(3_000):
+            for _ in paced(3_000):
                 sock = stack.enter_context(connected(target))
                 with contextlib.suppress(ConnectionResetError):  # displaced at once
                     sock.sendall(said)
@@ -168,7 +176,7 @@ def test_idle_connections_of_many_addresses_are_bounded(factory: Callable[..., A
     with under_attack(factory) as target:
         usual = target.descriptors()
         with target.attack(), contextlib.ExitStack() as stack:
-            for number in range(6_000):
+            for number in paced(6_000):
                 stack.enter_context(connected(target, f"127.0.1.{number % 200 + 1}"))
             eventually(lambda: target.descriptors() <= usual + 2_050, 9)
             assert target.hub.get("/health").status_code == 200

@@ -227,7 +227,9 @@ ALLOWED = {
     "hub.green": {"hub.door", "hub.green_connection", "hub.green_http", "hub.green_server"},
     "hub.green_http": set(),
     "hub.green_connection": {"hub", "hub.door", "hub.green_http"},
-    "hub.green_server": {"hub", "hub.door", "hub.green_connection", "hub.green_http", "hub.logs"},
+    "hub.green_server": {
+        "hub", "hub.door", "hub.green_connection", "hub.green_http", "hub.logs", "hub.turns",
+    },
     "hub.door": set(),
     "hub.gunicorn_worker": {
         "hub", "hub.door", "hub.green", "hub.green_connection", "hub.green_http", "hub.green_server",
