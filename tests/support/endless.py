@@ -7,8 +7,10 @@ import contextlib
 import hashlib
 import re
 import socket
+import ssl
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 
 PIECE_BYTES = 65_536
@@ -65,6 +67,37 @@ class Endless:
         self._stop.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+
+class Tickets(Endless):
+    """Shakes hands over TLS, and sends that many session tickets behind it: TLS without any data in it."""
+
+    def __init__(self, certificate: Path, count: int) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+        self._context.num_tickets = count
+        self._shaking = threading.Lock()  # to make the tickets takes seconds: one connection after the other
+        super().__init__()
+
+    def _serve(self, client: socket.socket) -> None:
+        came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = self._context.wrap_bio(came, goes, server_side=True)
+        with client:
+            client.settimeout(5)
+            try:
+                with self._shaking:
+                    while True:
+                        try:
+                            tls.do_handshake()
+                            break
+                        except ssl.SSLWantReadError:
+                            client.sendall(goes.read())
+                            came.write(client.recv(65_536))
+                self.served += 1
+                client.sendall(goes.read())
+                self._stop.wait(PEER_SECONDS)
+            except OSError:
+                self.ended += 1
 
 
 def _accept_key(request: bytes) -> bytes:
