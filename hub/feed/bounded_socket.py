@@ -16,6 +16,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from hub import green
@@ -39,8 +40,9 @@ class BoundedSocket:
 
     def __init__(self, sock: Any, most_bytes: float = UNBOUNDED, seconds: float = UNBOUNDED) -> None:
         self._sock = sock
+        self._recv = sock.recv
         self._poll = None if green.is_patched() else _poll_of(sock)
-        self.waited_until = self._turn_began_at = time.monotonic()
+        self.waited_until = self._turn_began_at = monotonic()
         self._turn_bytes = 0
         self.bound(most_bytes, seconds)
 
@@ -50,21 +52,34 @@ class BoundedSocket:
         After that, reading raises ``TooMuch``, or ``TimeoutError``.
         """
         self._left_bytes = most_bytes
-        self._give_up_at = time.monotonic() + seconds
+        self._give_up_at = monotonic() + seconds
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Read as a socket does, within the bounds."""
-        before = self._begin()
-        data: bytes = self._sock.recv(size, flags)
-        self._end(before, len(data))
+        before = monotonic()  # all in one piece: each frame of the feed comes through here
+        if self._turn_bytes >= TURN_BYTES or before - self._turn_began_at > TURN_SECONDS:
+            self._end_turn()
+            before = self._turn_began_at
+        if before > self._give_up_at:
+            raise TimeoutError("the peer goes on and on")
+        # a native thread may wait for its turn as well, while the data is there
+        waits = self._poll is None or not self._poll.poll(0)
+        data: bytes = self._recv(size, flags)
+        now = monotonic()
+        if waits and now - before > WAITED_SECONDS:
+            self.waited_until = self._turn_began_at = now
+            self._turn_bytes = 0
+        self._turn_bytes += len(data)
+        self._left_bytes = left = self._left_bytes - len(data)
+        if left < 0:
+            raise TooMuch("the peer sends more than was asked for")
         return data
 
     def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
         """Read as a socket does, within the bounds."""
-        before = self._begin()
-        count: int = self._sock.recv_into(buffer, size, flags)
-        self._end(before, count)
-        return count
+        data = self.recv(size or len(buffer), flags)
+        buffer[: len(data)] = data
+        return len(data)
 
     def makefile(self, mode: str = "rb") -> io.BufferedReader:
         """Return a file that reads from here."""
@@ -73,28 +88,12 @@ class BoundedSocket:
 
     def take_turn(self) -> None:
         """Let others run, if this socket has been read for long enough."""
-        if self._turn_bytes >= TURN_BYTES or time.monotonic() - self._turn_began_at > TURN_SECONDS:
-            time.sleep(0)
-            self._turn_bytes, self._turn_began_at = 0, time.monotonic()
+        if monotonic() - self._turn_began_at > TURN_SECONDS:
+            self._end_turn()
 
-    def _begin(self) -> float:
-        self.take_turn()
-        now = time.monotonic()
-        if now > self._give_up_at:
-            raise TimeoutError("the peer goes on and on")
-        if self._poll is not None and self._poll.poll(0):
-            return UNBOUNDED  # a native thread may wait for its turn as well, while the data is there
-        return now
-
-    def _end(self, before: float, count: int) -> None:
-        now = time.monotonic()
-        if now - before > WAITED_SECONDS:
-            self.waited_until = self._turn_began_at = now
-            self._turn_bytes = 0
-        self._turn_bytes += count
-        self._left_bytes -= count
-        if self._left_bytes < 0:
-            raise TooMuch("the peer sends more than was asked for")
+    def _end_turn(self) -> None:
+        time.sleep(0)
+        self._turn_bytes, self._turn_began_at = 0, monotonic()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -123,12 +122,6 @@ class SecuredSocket(BoundedSocket):
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):  # the end, with or without a farewell
             return b""
         return data
-
-    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
-        """Read as a socket does, within the bounds."""
-        data = self.recv(size or len(buffer), flags)
-        buffer[: len(data)] = data
-        return len(data)
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Send all of it."""
