@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 MAX_WAITING = 2_000  # of all addresses; one costs up to 30 KB
 CROWD_SECONDS = 5.0  # for which a crowd may be more: its requests are on their way, or its own machine is busy
 CROWD_FACTOR = 5  # by which it may be more
-MAX_HELD_BYTES = 8_388_608  # of answers that are being read slowly, or not at all
+MAX_HELD_BYTES = 4_194_304  # of answers that are being read slowly, or not at all
 
 
 class Waiter(Protocol):

@@ -56,12 +56,13 @@ class Batch:
     ``batched``: ticks that follow one another leave as one ``ticker_batch`` event, a list.
     """
 
-    __slots__ = ("_batched", "frames", "messages")
+    __slots__ = ("_batched", "_packets", "frames", "messages")
     is_answer = False
 
     def __init__(self, messages: Iterable[Message], batched: bool = False) -> None:
         self.messages = tuple(messages)
         self._batched = batched
+        self._packets: list[packet.Packet] | None = None
         self.frames = b"".join([message.frame for message in self._ready()])  # all of it, for one write
 
     def _ready(self) -> Iterator[Message]:
@@ -75,8 +76,10 @@ class Batch:
                 yield from run
 
     def packets(self) -> list[packet.Packet]:
-        """Return the same as Engine.IO packets, for a client that polls."""
-        return [packet.Packet(packet.MESSAGE, message.text) for message in self._ready()]
+        """Return the same as Engine.IO packets, for clients that poll: all of them share these."""
+        if self._packets is None:
+            self._packets = [packet.Packet(packet.MESSAGE, message.text) for message in self._ready()]
+        return self._packets
 
 
 def parts(messages: Iterable[Message], max_bytes: int = MAX_BATCH_BYTES) -> Iterator[list[Message]]:

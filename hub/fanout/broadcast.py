@@ -24,6 +24,7 @@ from hub.worker import Worker
 MAX_GATHERED, MAX_GATHERED_BYTES = 10_000, 4_194_304  # past them, whoever publishes flushes: nothing is dropped
 MIN_GATHER_SECONDS = 0.003
 GATHER_PER_FLUSH = 2.0  # gathering takes so many times what the flush took: the rest of the hub keeps its turn
+JOIN_LOOK_SECONDS = 0.02  # between two looks at whether those that join are ready
 MAX_JOINS = 32  # snapshots a flush: a herd that comes back after a restart is let in by and by
 CHANGES_SECONDS = 0.01  # a flush for those that want more than before
 GATHER_CHOICES_SECONDS = 0.1  # what a client wants more is looked up so often at most: the last of its wishes counts
@@ -316,11 +317,17 @@ class Fanout:
             message.stamp(mark)
         return messages
 
-    def _join(self) -> None:
-        """Let clients in: the snapshot is taken after a flush, with nothing between."""
+    def _join(self) -> bool:
+        """Let clients in that are ready: the snapshot is taken after a flush, with nothing between.
+
+        Return whether others are ready as well. One that is not is kept no snapshot.
+        """
+        ready = [item for item in self._joining.items() if item[1].client.ready]
+        if not ready:
+            return False
         now = time.monotonic()
         snapshot = Batch(self._current())
-        for client_id, seat in list(self._joining.items())[:MAX_JOINS]:
+        for client_id, seat in ready[:MAX_JOINS]:
             client, choice, first = seat.client, seat.choice, snapshot
             if choice.names is not None or choice.batch:
                 first = Batch((item for item in snapshot.messages if choice.wants(item.product)), choice.batch)
@@ -336,6 +343,7 @@ class Fanout:
                     client.catch_up(missed, now)
             except Exception:  # noqa: BLE001 - it is logged
                 self._give_up(client_id, client)
+        return len(ready) > MAX_JOINS
 
     def _change(self) -> float | None:
         """Send clients what they want more than before; return the seconds until others may be sent theirs."""
@@ -373,8 +381,7 @@ class Fanout:
     def _step(self) -> float | None:
         begun = time.monotonic()
         self.flush()
-        if self._joining:
-            self._join()
+        more_join = self._join() if self._joining else False
         changes_in = self._change() if self._changing else None
         now = time.monotonic()
         self._release(now, now)
@@ -382,8 +389,9 @@ class Fanout:
         if self._mode is Mode.ENHANCED:
             busy = time.monotonic() - begun
             self.worker.wait(min(self._flush_seconds, max(MIN_GATHER_SECONDS, GATHER_PER_FLUSH * busy)))
-        elif self._joining:
+        elif more_join:
             self.worker.wait(MIN_GATHER_SECONDS)
-        if self._joining or self._gathered:
+        if more_join or self._gathered:
             return 0.0
-        return min((seconds for seconds in (changes_in, turn_in) if seconds is not None), default=None)
+        look_in = JOIN_LOOK_SECONDS if self._joining else None
+        return min((seconds for seconds in (changes_in, turn_in, look_in) if seconds is not None), default=None)

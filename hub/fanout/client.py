@@ -93,6 +93,11 @@ class ClientSocket(Session):
 
     # -- what comes in for the client -----------------------------------------------------------------
 
+    @property
+    def ready(self) -> bool:
+        """Whether it takes a snapshot: it is a WebSocket, or its poll waits for what is next."""
+        return self._writable or self._waiting or self.closed  # one that has ended is to be found so
+
     def welcome(self, snapshot: Batch, now: float) -> bool:
         """Take the snapshot, which must fit in any case; False if the client is gone."""
         self.outbox.limit_bytes = max(self.outbox.limit_bytes, 2 * len(snapshot.frames))

@@ -58,6 +58,10 @@ class Client(Protocol):
     def lagging(self) -> bool:
         """Whether it refuses batches, since too much waits."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether it takes a snapshot: it is a WebSocket, or its poll waits for what is next."""
+
     def welcome(self, snapshot: Batch, now: float) -> bool:
         """Take the first batch, before any other; False if the client is gone."""
 

@@ -18,7 +18,7 @@ TOKEN = "a-token-for-the-tests"
 CROWD, SERVED_SECONDS = 1_000, 3.0
 
 
-@pytest.mark.parametrize("transport", ["websocket"])
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
 def test_a_thousand_clients_of_one_address_are_served_within_three_seconds(
     hub_factory: Callable[..., HubProcess], transport: str
 ) -> None:

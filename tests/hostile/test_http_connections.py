@@ -119,7 +119,7 @@ def test_requests_without_an_end_stop_nobody(
 
 
 def paced(count: int, per_second: float = 2_000) -> Iterator[int]:
-    """Yield numbers at a pace: what comes faster than it is accepted waits in the kernel, and whoever comes behind it."""
+    """Yield numbers at a pace. Connections that come faster than they are accepted have all others wait behind them."""
     begun = time.monotonic()
     for number in range(count):
         yield number

@@ -36,6 +36,7 @@ class Reader:
         self.batches: list[Batch] = []
         self.choices: list[Choice] = []
         self.cuts: list[CutReason] = []
+        self.ready = True
 
     def welcome(self, snapshot: Batch, now: float) -> bool:
         assert self.batches == []

@@ -42,7 +42,9 @@ def joined(client: ClientSocket) -> Fanout:
     """Return a fan-out that has let the client in."""
     fanout = Fanout(0.0)
     fanout.add("sid", client)
+    client._waiting = True  # as a poll does; one that never polls is kept nothing
     fanout._step()
+    client._waiting = False
     assert fanout.client_count == 1
     return fanout
 

@@ -45,7 +45,9 @@ class Bench:
             self.fanout.add("a", self.client)
             if choice != EVERYTHING:
                 self.fanout.choose("a", choice)
+            self.client._waiting = True  # as a poll does
             self.fanout._step()
+            self.client._waiting = False
 
     def _snapshot(self, products: Iterable[str] | None) -> list[tuple[str, str, str]]:
         wanted = self.book if products is None else [item for item in products if item in self.book]
