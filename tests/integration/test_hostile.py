@@ -329,7 +329,7 @@ def test_json_that_is_deep_is_refused(server: HubProcess, depth: int) -> None:
     body = '{"a":' * depth + "1" + "}" * depth
     assert requests.post(server.url + "/alert", data=body, timeout=5).status_code == 400
     assert requests.post(server.url + "/priority-pairs", data=body, timeout=5).status_code == 400
-    assert requests.post(server.url + "/alert", data='{"a":' * 32 + "1" + "}" * 32, timeout=5).status_code == 200
+    assert requests.post(server.url + "/alert", data='{"a":' * 7 + "1" + "}" * 7, timeout=5).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/price/%zz%00%ff", "/price/\x00x", "/static/../app.py", "/static/%2e%2e/app.py",
