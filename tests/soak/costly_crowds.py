@@ -56,7 +56,8 @@ def crowd_of(how: str, title: str) -> Report:
     report = Report(f"{CROWD} {title}, at {RATE} ticks/s")
     with hub_of("--rate", str(RATE), **SETTINGS) as hub, bystanders(hub) as saw:
         quiet = saw(SECONDS)
-        with Process(module("tests.soak.crowd_client", hub.port, CROWD, how), CORES[-1]) as crowd:
+        # on the readers' core, and behind them: they are what is measured
+        with Process(module("tests.soak.crowd_client", hub.port, CROWD, how), CORES[-1], nice=10) as crowd:
             crowd.answer(120)
             cpu_before, began = cpu_seconds(hub), time.monotonic()
             with Health(hub) as health:
