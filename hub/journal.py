@@ -178,7 +178,7 @@ class Journal:
         """Take in what a process before this one kept. At any time: what was noted meanwhile stays, as the newer."""
         with self._lock:
             old = [entry for entry in entries if entry.id not in self._entries]
-            self._entries = {entry.id: entry for entry in sorted([*old, *self._entries.values()])}
+            self._entries = {entry.id: entry for entry in sorted([*old, *self._entries.values()], key=_id_of)}
             self._ids.clear()
             for entry in self._entries.values():
                 self._ids[entry.group].append(entry.id)

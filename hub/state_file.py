@@ -38,7 +38,9 @@ class NotOurs(sqlite3.DatabaseError):
 
 def is_unusable(error: sqlite3.DatabaseError) -> bool:
     """Tell whether a file can't be used, now or ever: it is corrupt, or not ours."""
-    return isinstance(error, NotOurs) or getattr(error, "sqlite_errorcode", 0) & 0xFF in UNUSABLE
+    code = getattr(error, "sqlite_errorcode", 0)
+    # a journal beside it that could only be rolled back by writing: nobody would ever do that
+    return isinstance(error, NotOurs) or code & 0xFF in UNUSABLE or code == sqlite3.SQLITE_READONLY_ROLLBACK
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -49,7 +49,7 @@ def add_history(routes: Blueprint, hub: PriceHub, bodies: SharedBodies) -> None:
         return json_response(hub.alerts.body())
 
     @routes.get("/signals")
-    @bodies.shared(lambda: (product_id("symbol"), limit(*SIGNALS_LIMITS)))
+    @bodies.shared(lambda: (product_id("symbol"), _event(), limit(*SIGNALS_LIMITS)))
     def signals() -> Response:
         try:
             symbol, event, at_most = product_id("symbol"), _event(), limit(*SIGNALS_LIMITS)
