@@ -16,7 +16,7 @@ from hub.fanout.batch import MAX_BATCH_BYTES, Batch, Message, parts
 from hub.fanout.choice import EVERYTHING, Choice
 from hub.fanout.groups import Groups, Paces
 from hub.fanout.latency import Latency
-from hub.fanout.latest import Latest, Mark
+from hub.fanout.latest import Latest, Mark, Missed
 from hub.fanout.seat import Client, CutReason, Figures, Seat, Sent, added
 from hub.logs import Cooldown
 from hub.worker import Worker
@@ -126,6 +126,8 @@ class Fanout:
                     conflated=self._gone.conflated + missed.conflated, dropped=self._gone.dropped + missed.dropped
                 )
             self._leave(seat)
+            if seat.client.lagging:  # or it would refuse everything, if it joined again
+                seat.client.catch_up(Missed([]), time.monotonic())
         self._gone = added(self._gone, [seat.client.figures(time.monotonic())])
 
     def sent(self, present: Iterable[Figures]) -> Sent:

@@ -145,7 +145,8 @@ class Latest:
     def missed_loose(self, mark: Mark, choice: Choice, loose_bytes: int) -> Missed:
         """Return the same without the latest of each product, for a client that is sent a snapshot."""
         loose = self._newer_loose(mark.offset, choice, loose_bytes)
-        return Missed(loose, mark.at, 0, self._loose.of(choice) - mark.loose - len(loose))
+        # one that joins may have come to want more meanwhile
+        return Missed(loose, mark.at, 0, max(0, self._loose.of(choice) - mark.loose - len(loose)))
 
     def _any_loose(self, mark: Mark) -> bool:
         return bool(self._ring) and self._ring[-1].offset > mark.offset
