@@ -17,7 +17,7 @@ MAX_HELD_BYTES = 4_194_304  # of answers that are being read slowly, or not at a
 
 
 class Waiter(Protocol):
-    """A connection, as far as the door looks at it: as whom its peer counts."""
+    """A connection, of which the door knows the peer's address or network alone."""
 
     whose: str | None
 

@@ -131,6 +131,7 @@ class EventletWorker(AsyncWorker):
                 read_body(request, connection)
                 self.handle_request(connection.getsockname(), request, connection, connection.address)
                 if not parser.unreader.buf.getbuffer():
+                    parser.mesg = None  # the last request, with all of its headers
                     connection.kept = parser
                     return True
                 connection.take_turn()

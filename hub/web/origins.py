@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+MAX_NAME = 253  # characters of a name in the name service; a longer one would cost a look at each of its dots
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
 
@@ -34,6 +35,8 @@ def name_allowed(environ: Mapping[str, Any], known: Collection[str]) -> bool:
     host = _host(str(environ.get("HTTP_HOST", "")))
     if "." not in host or host.endswith(".localhost") or host in known or "*" in known or _is_address(host):
         return True
+    if len(host) > MAX_NAME:
+        return False
     return any(f"*{host[dot:]}" in known for dot, sign in enumerate(host) if sign == ".") or _came_by_tls(environ)
 
 

@@ -171,6 +171,19 @@ def test_idle_connections_of_an_address_are_few(factory: Callable[..., Any], sai
                 eventually(lambda: target.descriptors() <= usual + 10, 12)  # 10 s for a request
 
 
+@both
+def test_an_idle_connection_keeps_nothing_of_its_last_request(factory: Callable[..., Any]) -> None:
+    """Heads of 770 KB: app.py refuses them, gunicorn takes 100 headers of 8 KB."""
+    with under_attack(factory) as target:
+        head = "".join(f"X-{number}: {'x' * 8_000}\r\n" for number in range(95))
+        with target.attack(), contextlib.ExitStack() as stack:
+            for _ in range(100):
+                sock = stack.enter_context(connected(target))
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(f"GET /health/live HTTP/1.1\r\n{head}{HEAD}".encode())
+                    assert sock.recv(4_096).startswith(b"HTTP/1.1 ")
+
+
 @only_app
 def test_idle_connections_of_many_addresses_are_bounded(factory: Callable[..., Any]) -> None:
     with under_attack(factory) as target:

@@ -165,6 +165,12 @@ def test_a_request_without_a_host_is_no_browsers() -> None:
     assert name_allowed({}, NAMES)
 
 
+def test_a_name_that_is_too_long_is_not_looked_at() -> None:
+    below = "*.example.com"
+    assert name_allowed({"HTTP_HOST": "a." * 120 + "example.com"}, {below})
+    assert not name_allowed({"HTTP_HOST": "a." * 4_000 + "example.com"}, {below})
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
